@@ -1,0 +1,122 @@
+"""Records on disk: JSON written atomically, checked when read, stamped with where they came from."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RecordError", "digest", "provenance", "read", "write", "write_bytes"]
+
+
+class RecordError(ValueError):
+    """A record that is missing, truncated, foreign or cannot be written; the message names the file."""
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Parent folders are made. Raises `RecordError` where the folder is not writable or the disk is full; the old
+    file, if any, is then untouched and nothing is left behind.
+    """
+    path = Path(path)
+    handle = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        if handle is not None:
+            Path(name).unlink(missing_ok=True)
+        raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy and torch scalars and arrays, paths and SymPy expressions into what JSON holds."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "free_symbols"):
+        return str(value)
+    raise TypeError(f"a record holds numbers, text, lists and mappings, not {type(value).__name__}")
+
+
+def write(path: str | os.PathLike, record: Mapping[str, Any]) -> Path:
+    """Write one record as JSON, atomically. `record["schema"]` names its form, for example "run/1"."""
+    if "schema" not in record:
+        raise RecordError(f"record for {path} has no 'schema'")
+    text = json.dumps(record, default=_plain, indent=1, ensure_ascii=False)
+    return write_bytes(path, (text + "\n").encode())
+
+
+def read(path: str | os.PathLike, schema: str, required: Iterable[str] = ()) -> dict[str, Any]:
+    """Read one record and check it at the door.
+
+    Raises `RecordError`, naming the file and what was wanted, where it is missing, is not whole JSON, has another
+    schema or lacks one of the `required` keys.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"cannot read record {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RecordError(
+            f"record {path} is truncated or not JSON ({error}); delete it to have it made anew"
+        ) from error
+    found = record.get("schema") if isinstance(record, dict) else type(record).__name__
+    if found != schema:
+        raise RecordError(f"record {path} has schema {found!r}, wanted {schema!r}")
+    missing = [key for key in required if key not in record]
+    if missing:
+        raise RecordError(f"record {path} lacks {', '.join(missing)}")
+    return record
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-able value in canonical form: equal values, equal digest."""
+    text = json.dumps(value, default=_plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _commit() -> str:
+    root = Path(__file__).resolve().parent
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "--short=10", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """Where a result comes from: the facts given (profile, data set and its hash, seeds, device …) and the
+    versions, commit and date of this process."""
+    import numpy
+    import torch
+
+    from mmfusion import __version__
+
+    return {
+        **facts,
+        "commit": _commit(),
+        "mmfusion": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "numpy": numpy.__version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
