@@ -1,0 +1,418 @@
+"""Fusion operators: modules that turn one latent vector per modality into one fused vector.
+
+Every operator maps ``{modality: (batch, latent)}`` to ``(batch, fused_features)``. The order in which the
+modalities are given to the constructor is the order of the blocks in the output, whatever the order of the mapping
+at call time. Under automatic mixed precision attention computes in single precision: its output is a cubic form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Features = Mapping[str, Float[Tensor, "batch latent"]]
+
+SPECTRAL_MODES = ("projection", "quotient")
+SCALED_OUTPUTS = ("unit", "original")
+
+
+class Fusion(nn.Module):
+    """Base of all operators: checks the inputs and stacks them.
+
+    Parameters
+    ----------
+    modalities : names of the modalities, at least one and no two alike.
+    latent : size of every modality's latent vector.
+
+    Attributes
+    ----------
+    fused_features : number of features of the output.
+    penalised : whether the L2 term of the training objective applies to the operator's weights.
+
+    Raises
+    ------
+    ValueError : no modality, a repeated one, or a latent size below 1; at call time, inputs of another shape.
+    """
+
+    fused_features: int
+    penalised: bool = False
+
+    def __init__(self, modalities: Iterable[str], latent: int, *, at_least: int = 1) -> None:
+        super().__init__()
+        if isinstance(modalities, str):
+            raise TypeError(f"modalities must be a collection of names, got the single string {modalities!r}")
+        names = tuple(modalities)
+        if len(set(names)) != len(names):
+            raise ValueError(f"modalities must differ from each other, got {list(names)}")
+        if len(names) < at_least:
+            count = "one modality" if at_least == 1 else f"{at_least} modalities"
+            raise ValueError(f"{type(self).__name__} needs at least {count}, got {list(names)}")
+        if latent < 1:
+            raise ValueError(f"latent must be at least 1, got {latent}")
+        self.modalities = names
+        self.latent = int(latent)
+
+    def extra_repr(self) -> str:
+        return f"modalities={list(self.modalities)}, latent={self.latent}, fused_features={self.fused_features}"
+
+    def stack(self, inputs: Features) -> Float[Tensor, "batch modality latent"]:
+        """The inputs as one tensor, modalities in the constructor's order, after checking names and shapes."""
+        if set(inputs) != set(self.modalities):
+            missing = [name for name in self.modalities if name not in inputs]
+            extra = [name for name in inputs if name not in self.modalities]
+            raise ValueError(
+                f"{type(self).__name__} fuses {list(self.modalities)}; missing: {missing}, unexpected: {extra}"
+            )
+        tensors = [inputs[name] for name in self.modalities]
+        batch = tensors[0].shape[0] if tensors[0].ndim else 0
+        for name, tensor in zip(self.modalities, tensors, strict=True):
+            if tensor.ndim != 2 or tensor.shape[1] != self.latent or tensor.shape[0] != batch:
+                shapes = {key: tuple(inputs[key].shape) for key in self.modalities}
+                raise ValueError(
+                    f"{type(self).__name__} wants (batch, {self.latent}) for every modality with one common batch "
+                    f"size; {name!r} does not fit in {shapes}"
+                )
+        return torch.stack(tensors, dim=1)
+
+    def validate_inputs(self, inputs: Features) -> None:
+        """Check names, shapes and that every number is finite.
+
+        The forward pass checks names and shapes only, since reading values back would stall an accelerator.
+
+        Raises
+        ------
+        ValueError : names or shapes do not fit, or a value is NaN or infinite.
+        """
+        self.stack(inputs)
+        for name in self.modalities:
+            broken = int((~torch.isfinite(inputs[name])).sum())
+            if broken:
+                raise ValueError(f"modality {name!r} holds {broken} values that are NaN or infinite; wants finite")
+
+    def penalised_parameters(self) -> Iterator[nn.Parameter]:
+        """The weights that Eq. (7) of Altinses and Schwung pulls towards zero; none unless ``penalised``."""
+        return self.parameters() if self.penalised else iter(())
+
+
+class Sum(Fusion):
+    """``scale * (v_1 + ... + v_n)``; all latent sizes must agree (paper A, section 3.4)."""
+
+    def __init__(self, modalities: Iterable[str], latent: int, scale: float = 1.0) -> None:
+        super().__init__(modalities, latent)
+        self.scale = float(scale)
+        self.fused_features = self.latent
+
+    def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
+        return _scaled(self.stack(inputs).sum(dim=1), self.scale)
+
+
+class Concat(Fusion):
+    """``scale * [v_1; ...; v_n]`` (paper A, section 3.4)."""
+
+    def __init__(self, modalities: Iterable[str], latent: int, scale: float = 1.0) -> None:
+        super().__init__(modalities, latent)
+        self.scale = float(scale)
+        self.fused_features = self.latent * len(self.modalities)
+
+    def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
+        return _scaled(self.stack(inputs).flatten(start_dim=1), self.scale)
+
+
+class LatentMaps(nn.Module):
+    """One map from the latent space to itself per modality, evaluated for all modalities at once.
+
+    With one layer the map is ``v -> W v`` (Definition 4.1 of paper A); with two it is ``v -> W_2 relu(W_1 v)``
+    (section 5.3). The paper mentions no bias, and without one the maps stay positively homogeneous.
+
+    Parameters
+    ----------
+    count, latent : number of maps; size of their inputs and outputs.
+    layers : 1 or 2.
+    bias : add a bias to every layer.
+    spectral : ``None``; ``"quotient"`` uses ``W / |W|`` as printed in section 4.5.1, which also blows small weights up
+        to norm one; ``"projection"`` uses ``W / max(1, |W|)``, the nearest reading that never amplifies.
+
+    Notes
+    -----
+    The spectral norm is read off a pair of singular vectors, ``u . W w``, which also carries its exact gradient. In
+    evaluation mode the pair comes from a singular value decomposition, kept until the weights change. In training mode
+    it follows the moving weights by one step of power iteration per forward pass, starting from the exact pair.
+    """
+
+    def __init__(
+        self, count: int, latent: int, layers: int = 1, *, bias: bool = False, spectral: str | None = None
+    ) -> None:
+        super().__init__()
+        if layers not in (1, 2):
+            raise ValueError(f"layers must be 1 or 2, got {layers!r}")
+        if spectral is not None and spectral not in SPECTRAL_MODES:
+            raise ValueError(f"spectral must be None or one of {list(SPECTRAL_MODES)}, got {spectral!r}")
+        self.spectral = spectral
+        bound = 1 / math.sqrt(latent)
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.empty(count, latent, latent).uniform_(-bound, bound)) for _ in range(layers)
+        )
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.empty(count, latent).uniform_(-bound, bound)) for _ in range(layers if bias else 0)
+        )
+        self._exact: dict[int, tuple] = {}
+        if spectral:
+            for index in range(layers):
+                left, right = self._exact_pair(index)
+                self.register_buffer(f"left_{index}", left.clone())
+                self.register_buffer(f"right_{index}", right.clone())
+
+    def _exact_pair(self, index: int) -> tuple[Tensor, Tensor]:
+        weight = self.weights[index]
+        state = (weight.data_ptr(), weight._version, weight.device, weight.dtype)
+        if self._exact.get(index, (None,))[0] != state:
+            left, _, right = torch.linalg.svd(weight.detach())
+            self._exact[index] = (state, left[..., 0].contiguous(), right[..., 0, :].contiguous())
+        return self._exact[index][1:]
+
+    def _tracked_pair(self, index: int) -> tuple[Tensor, Tensor]:
+        weight = self.weights[index].detach()
+        left, right = getattr(self, f"left_{index}"), getattr(self, f"right_{index}")
+        # New tensors, because the backward pass of this call still needs the old ones when the next call comes.
+        right = nn.functional.normalize((left.unsqueeze(1) @ weight).squeeze(1), dim=-1)
+        left = nn.functional.normalize((weight @ right.unsqueeze(-1)).squeeze(-1), dim=-1)
+        setattr(self, f"left_{index}", left)
+        setattr(self, f"right_{index}", right)
+        return left, right
+
+    def spectral_norms(self, index: int) -> Float[Tensor, " modality"]:
+        """Spectral norms of the raw weights of one layer: exact in evaluation mode, tracked in training mode."""
+        tracked = self.training and self.spectral
+        left, right = self._tracked_pair(index) if tracked else self._exact_pair(index)
+        weight = self.weights[index]
+        return (left * (weight @ right.unsqueeze(-1)).squeeze(-1)).sum(dim=-1)
+
+    def divisors(self, index: int) -> Float[Tensor, " modality"]:
+        """What spectral normalisation divides the weights of one layer by."""
+        if self.spectral is None:
+            return self.weights[index].new_ones(len(self.weights[index]))
+        norms = self.spectral_norms(index)
+        return norms.clamp_min(1.0 if self.spectral == "projection" else torch.finfo(norms.dtype).tiny)
+
+    def effective_weights(self) -> list[Float[Tensor, "modality latent latent"]]:
+        """The matrices that the maps apply, spectral normalisation included, one stack per layer."""
+        return [weight / self.divisors(index)[:, None, None] for index, weight in enumerate(self.weights)]
+
+    def forward(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality latent"]:
+        # (modality, batch, latent): one batched product serves all modalities.
+        hidden = stacked.transpose(0, 1)
+        for index, weight in enumerate(self.weights):
+            hidden = torch.bmm(hidden, weight.mT)
+            if self.spectral:
+                # Dividing the product instead of the weights touches batch rather than latent numbers per column.
+                hidden = hidden / self.divisors(index)[:, None, None]
+            if self.biases:
+                hidden = hidden + self.biases[index].unsqueeze(1)
+            if index + 1 < len(self.weights):
+                hidden = torch.relu(hidden)
+        return hidden.transpose(0, 1)
+
+
+class BilinearAttention(Fusion):
+    """Pairwise-averaged bilinear attention (Definition 4.1 of paper A), for any number of modalities from two.
+
+    With score maps ``f_i`` the output is ``[alpha_1 v_1; ...; alpha_n v_n]``, where ``alpha_i`` is the mean over
+    ``j != i`` of ``a_ij = f_i(v_i) . f_j(v_j)``. For two modalities ``alpha_1 = alpha_2``: the operator is then
+    concatenation times one scalar. Without biases it is positively homogeneous of degree three.
+
+    Parameters
+    ----------
+    modalities, latent : see :class:`Fusion`; at least two modalities.
+    layers, bias, spectral : see :class:`LatentMaps`.
+    penalised : whether the L2 term of the training objective (Eq. 7) applies to the score maps.
+    """
+
+    def __init__(
+        self,
+        modalities: Iterable[str],
+        latent: int,
+        layers: int = 1,
+        *,
+        bias: bool = False,
+        spectral: str | None = None,
+        penalised: bool = False,
+    ) -> None:
+        super().__init__(modalities, latent, at_least=2)
+        self.fused_features = self.latent * len(self.modalities)
+        self.penalised = penalised
+        self.score_maps = LatentMaps(len(self.modalities), self.latent, layers, bias=bias, spectral=spectral)
+        self.register_buffer("others", ~torch.eye(len(self.modalities), dtype=torch.bool), persistent=False)
+        self.others: Bool[Tensor, "modality modality"]
+
+    def attended(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality latent"]:
+        """The vectors that are scored."""
+        return stacked
+
+    def scores(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality modality"]:
+        """Pairwise scores ``a_ij``, with zeros in place of ``a_ii``."""
+        mapped = self.score_maps(self.attended(stacked))
+        # Masking instead of subtracting |f_i|^2 from a total keeps small scores exact beside large vectors.
+        return (mapped @ mapped.mT) * self.others
+
+    def coefficients(self, inputs: Features) -> Float[Tensor, "batch modality"]:
+        """The attention coefficients ``alpha_i``, one column per modality."""
+        return self._coefficients(_single(self.stack(inputs)))
+
+    def _coefficients(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality"]:
+        return self.scores(stacked).sum(dim=-1) / (len(self.modalities) - 1)
+
+    def carried(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality latent"]:
+        """The vectors that the coefficients scale."""
+        return stacked
+
+    def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
+        with _full_precision(inputs):
+            stacked = _single(self.stack(inputs))
+            return (self._coefficients(stacked).unsqueeze(-1) * self.carried(stacked)).flatten(start_dim=1)
+
+
+class NormalisedAttention(BilinearAttention):
+    """Bilinear attention with the controls of section 4.5.1 of paper A, each of which can be turned off.
+
+    Parameters
+    ----------
+    unit_inputs : score ``v / max(|v|, eps)`` instead of ``v``.
+    scale_output : what the coefficients scale if ``unit_inputs``. ``"unit"`` (default): the normalised vectors, since
+        the section replaces the input vectors themselves and promises bounded output; the map is then blind to the
+        scale of the encoders, and 2 / (r sqrt(d)) bounds its Lipschitz constant where all norms are at least
+        r >= eps. ``"original"``: the raw vectors, as in Definition 4.1; this variant has no Lipschitz constant that
+        holds for all inputs, because the coefficients jump where one norm goes to zero.
+    spectral : see :class:`LatentMaps`; the default is the printed quotient.
+    temperature : the scores are divided by it; ``None`` means sqrt(latent).
+    eps : floor of the norms. A last layer with ReLU can output exactly zero, where the printed method is undefined;
+        with the floor, value and gradient are finite everywhere, and for linear score maps of norm at most one the
+        "unit" variant has the constant 3 / (eps sqrt(d)) on the whole space.
+    """
+
+    def __init__(
+        self,
+        modalities: Iterable[str],
+        latent: int,
+        layers: int = 1,
+        *,
+        bias: bool = False,
+        unit_inputs: bool = True,
+        scale_output: str = "unit",
+        spectral: str | None = "quotient",
+        temperature: float | None = None,
+        eps: float = 1e-6,
+        penalised: bool = False,
+    ) -> None:
+        super().__init__(modalities, latent, layers, bias=bias, spectral=spectral, penalised=penalised)
+        if scale_output not in SCALED_OUTPUTS:
+            raise ValueError(f"scale_output must be one of {list(SCALED_OUTPUTS)}, got {scale_output!r}")
+        temperature = math.sqrt(self.latent) if temperature is None else float(temperature)
+        for name, value in (("temperature", temperature), ("eps", eps)):
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        self.unit_inputs = unit_inputs
+        self.scale_output = scale_output
+        self.temperature = temperature
+        self.eps = float(eps)
+
+    def attended(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality latent"]:
+        if not self.unit_inputs:
+            return stacked
+        # The floor sits under the square root: its derivative is infinite at zero.
+        squared = stacked.square().sum(dim=-1, keepdim=True)
+        return stacked / squared.clamp_min(self.eps**2).sqrt()
+
+    def scores(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality modality"]:
+        return super().scores(stacked) / self.temperature
+
+    def carried(self, stacked: Float[Tensor, "batch modality latent"]) -> Float[Tensor, "batch modality latent"]:
+        return self.attended(stacked) if self.scale_output == "unit" else stacked
+
+
+class MatchedConcat(Concat):
+    """Concatenation with exactly as many parameters as attention: ``[v_1 + g_1(v_1); ...; v_n + g_n(v_n)]``.
+
+    The maps ``g_i`` have the shape of attention's score maps, so that capacity is equal and only the interaction
+    between modalities is missing. It is the control for the claim that the *interaction* is what helps.
+    """
+
+    def __init__(
+        self, modalities: Iterable[str], latent: int, layers: int = 2, *, bias: bool = False, scale: float = 1.0
+    ) -> None:
+        super().__init__(modalities, latent, scale)
+        self.latent_maps = LatentMaps(len(self.modalities), self.latent, layers, bias=bias)
+
+    def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
+        with _full_precision(inputs):
+            stacked = _single(self.stack(inputs))
+            return _scaled((stacked + self.latent_maps(stacked)).flatten(start_dim=1), self.scale)
+
+
+FUSIONS = (
+    "sum",
+    "concat",
+    "attention",
+    "attention-plain",
+    "attention-scaled",
+    "attention-regularised",
+    "sum-scaled",
+    "concat-scaled",
+    "concat-matched",
+)
+
+
+def make_fusion(name: str, modalities: Sequence[str], latent: int, **options) -> Fusion:
+    """Build a fusion operator by name.
+
+    ======================  ==========================================================================================
+    sum, concat             the linear operators
+    attention-plain         Definition 4.1 with the two-layer score maps of section 5.3
+    attention-scaled        unit inputs and scores / sqrt(latent), nothing else
+    attention-regularised   spectral quotient and L2 penalty, nothing else
+    attention               the full method: unit inputs, 1 / sqrt(latent), spectral quotient, L2 penalty
+    sum-scaled              control: sum / sqrt(latent)
+    concat-scaled           control: concatenation / sqrt(latent)
+    concat-matched          control: concatenation with the parameter count of attention
+    ======================  ==========================================================================================
+
+    Options go to the operator's constructor and win over the defaults above. The strength of the L2 penalty is an
+    option of training, not of the operator.
+
+    Raises
+    ------
+    ValueError : unknown name, or an option that the operator refuses.
+    TypeError : an option that the operator does not know.
+    """
+    latent = int(latent)
+    scale = 1 / math.sqrt(latent) if latent > 0 else 1.0
+    table: dict[str, tuple[type[Fusion], dict]] = {
+        "sum": (Sum, {}),
+        "concat": (Concat, {}),
+        "sum-scaled": (Sum, {"scale": scale}),
+        "concat-scaled": (Concat, {"scale": scale}),
+        "concat-matched": (MatchedConcat, {"layers": 2}),
+        "attention-plain": (BilinearAttention, {"layers": 2}),
+        "attention-scaled": (NormalisedAttention, {"layers": 2, "spectral": None}),
+        "attention-regularised": (BilinearAttention, {"layers": 2, "spectral": "quotient", "penalised": True}),
+        "attention": (NormalisedAttention, {"layers": 2, "penalised": True}),
+    }
+    if name not in table:
+        raise ValueError(f"unknown fusion {name!r}; wants one of {list(FUSIONS)}")
+    operator, defaults = table[name]
+    return operator(modalities, latent, **{**defaults, **options})
+
+
+def _scaled(fused: Float[Tensor, "batch fused"], scale: float) -> Float[Tensor, "batch fused"]:
+    return fused if scale == 1.0 else fused * scale
+
+
+def _single(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _full_precision(inputs: Features) -> torch.autocast:
+    return torch.autocast(next(iter(inputs.values())).device.type, enabled=False)
