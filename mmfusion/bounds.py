@@ -89,7 +89,7 @@ def attention_lipschitz_weights(weights: Any, R: Quantity) -> Quantity:
         raise ValueError(f"attention needs the weights of at least two modalities, got {n}")
     tensors = any(isinstance(matrix, torch.Tensor) for matrix in matrices)
     try:
-        stack = torch.stack([m if isinstance(m, torch.Tensor) else torch.from_numpy(np.array(m, float)) for m in matrices])
+        stack = torch.stack(matrices if tensors else [torch.from_numpy(np.array(m, float)) for m in matrices])
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"weights must be numeric matrices of one shape and type: {error}") from error
     if stack.ndim != 3 or 0 in stack.shape:
@@ -352,15 +352,13 @@ def _sum_of_squares(values: Sequence[Quantity]) -> Quantity:
 
 
 def _finite(name: str, value: Quantity) -> None:
-    if isinstance(value, sympy.Basic):
-        fine = not value.is_number or bool(value.is_finite)
-    elif isinstance(value, torch.Tensor):
-        fine = bool(torch.isfinite(value).all())
-    else:
-        try:
-            fine = bool(np.all(np.isfinite(value)))
-        except TypeError as error:
-            raise ValueError(f"{name} must be a number, symbol, array or tensor, got {value!r}") from error
+    try:
+        if isinstance(value, sympy.Basic):
+            fine = not value.is_number or bool(value.is_finite)
+        else:
+            fine = bool((torch if isinstance(value, torch.Tensor) else np).isfinite(value).all())
+    except TypeError as error:
+        raise ValueError(f"{name} must be a number, symbol, array or tensor, got {value!r}") from error
     if not fine:
         raise ValueError(f"{name} must be finite, got {value}")
 
@@ -368,11 +366,8 @@ def _finite(name: str, value: Quantity) -> None:
 def _at_least(least: int, **quantities: Quantity) -> None:
     for name, value in quantities.items():
         _finite(name, value)
-        if isinstance(value, sympy.Basic):
-            low = value.is_number and bool(value < least)
-        else:
-            low = bool((value < least).any()) if hasattr(value, "any") else value < least
-        if low:
+        low = value < least
+        if bool(low.any()) if hasattr(low, "any") else low == True:  # noqa: E712 (a symbol's comparison stays open)
             raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
@@ -383,8 +378,8 @@ def _nonnegative(**quantities: Quantity) -> None:
 def _positive(**quantities: Quantity) -> None:
     _nonnegative(**quantities)
     for name, value in quantities.items():
-        zero = (value == 0).any() if hasattr(value, "any") else value == 0
-        if bool(zero):
+        zero = value == 0
+        if bool(zero.any()) if hasattr(zero, "any") else bool(zero):
             raise ValueError(f"{name} must be positive, got {value}")
 
 

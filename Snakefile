@@ -1,0 +1,206 @@
+"""The whole book, from data to page.
+
+    snakemake --cores all                      the book, profile quick, into _build/html
+    snakemake --cores all --config profile=smoke preview
+    snakemake --profile workflow/slurm         the same graph on a SLURM cluster
+
+data -> train (one job a fusion) -> results; theory and printed numbers beside it; then landing page, ledger, book.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, workflow.basedir)
+from workflow import imports, stage  # noqa: E402
+
+# One thread a job: the jobs run side by side, and results do not depend on the machine's cores.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ["PYTHONHASHSEED"] = "0"
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+NAME = config.get("profile", "quick")
+if not Path(f"profiles/{NAME}.yml").is_file():
+    known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yml")))
+    raise WorkflowError(f"unknown profile {NAME!r}; there are {known}")
+PROFILE = yaml.safe_load(Path(f"profiles/{NAME}.yml").read_text())
+BUILD = f"_build/{NAME}"
+EXECUTED = f"{BUILD}/executed"
+CLAIMS = f"{BUILD}/records/claims"
+LOCK = "requirements.lock"
+
+THEORY = [
+    "lipschitz/" + page
+    for page in (
+        "gradients", "reconstruction", "aggregation", "attention", "attention-gradient", "normalisation",
+        "estimation", "printed-numbers",
+    )
+]
+DATA = PROFILE["data"]
+TRAIN = PROFILE["train"]
+DATA_CODE = imports.closure("import mmfusion.data.simulated")
+TRAIN_CODE = imports.of_notebook("notebooks/lipschitz/train.md")
+# Data and runs lie in folders named by the code that makes them: another version never reuses them.
+DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
+RUNS = f"{BUILD}/runs/{imports.digest([*TRAIN_CODE, LOCK])}"
+SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
+NOTEBOOKS = [page for page, source in SOURCES.items() if Path(source).is_file() and stage.has_code(Path(source))]
+
+
+def code(notebook):
+    return [*imports.of_notebook(notebook), LOCK, "workflow/execute.py"]
+
+
+def parameters(**values):
+    return json.dumps(values, sort_keys=True)
+
+
+wildcard_constraints:
+    fusion="[a-z-]+",
+    page="[a-z/-]+",
+
+
+localrules:
+    all, preview, book,
+
+
+rule all:
+    input:
+        "_build/html/index.html",
+
+
+rule preview:
+    input:
+        f"{BUILD}/preview/index.html",
+
+
+rule data:
+    input:
+        DATA_CODE, LOCK,
+    output:
+        touch(f"{BUILD}/data/ready"),
+    params:
+        root=DATA_ROOT, frames=DATA["frames"], size=DATA["size"], seed=DATA["seed"],
+    shell:
+        "mmfusion data pick-and-place --frames {params.frames} --size {params.size} --seed {params.seed} --out {params.root}"
+
+
+rule data_page:
+    input:
+        source="notebooks/data/pick-and-place.md", code=code("notebooks/data/pick-and-place.md"), data=rules.data.output,
+    output:
+        f"{EXECUTED}/notebooks/data/pick-and-place.ipynb",
+    params:
+        values=parameters(profile=NAME, data_root=DATA_ROOT, **DATA),
+    shell:
+        "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
+
+
+rule train:
+    input:
+        source="notebooks/lipschitz/train.md", code=code("notebooks/lipschitz/train.md"), data=rules.data.output,
+    output:
+        f"{EXECUTED}/train/{{fusion}}.ipynb",
+    params:
+        values=lambda wildcards: parameters(
+            profile=NAME, fusion=wildcards.fusion, data_root=DATA_ROOT, records=RUNS,
+            checkpoints=f"{RUNS}/checkpoints", **DATA_PARAMETERS, **TRAIN_PARAMETERS,
+        ),
+    resources:
+        mem_mb=2000,
+    shell:
+        "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
+
+
+TRAIN_PARAMETERS = {key: value for key, value in TRAIN.items() if key != "fusions"}
+DATA_PARAMETERS = {"frames": DATA["frames"], "image_size": DATA["size"], "data_seed": DATA["seed"]}
+
+
+rule train_page:
+    input:
+        f"{EXECUTED}/train/attention.ipynb",
+    output:
+        f"{EXECUTED}/notebooks/lipschitz/train.ipynb",
+    shell:
+        "cp {input} {output}"
+
+
+rule theory:
+    input:
+        source="notebooks/{page}.md",
+        code=lambda wildcards: code(f"notebooks/{wildcards.page}.md"),
+        claims="claims.yml",
+    output:
+        notebook=f"{EXECUTED}/notebooks/{{page}}.ipynb", record=f"{CLAIMS}/{{page}}.json",
+    wildcard_constraints:
+        page="|".join(THEORY),
+    params:
+        values=parameters(profile=NAME, records=CLAIMS, **PROFILE["theory"]),
+    shell:
+        "python workflow/execute.py {input.source} {output.notebook} --parameters {params.values:q}"
+
+
+rule results:
+    input:
+        source="notebooks/lipschitz/results-mujoco.md", code=code("notebooks/lipschitz/results-mujoco.md"),
+        runs=expand(f"{EXECUTED}/train/{{fusion}}.ipynb", fusion=TRAIN["fusions"]),
+        claims="claims.yml",
+    output:
+        notebook=f"{EXECUTED}/notebooks/lipschitz/results-mujoco.ipynb",
+        record=f"{CLAIMS}/lipschitz/results-mujoco.json",
+    params:
+        values=parameters(profile=NAME, records=CLAIMS, runs=RUNS),
+    shell:
+        "python workflow/execute.py {input.source} {output.notebook} --parameters {params.values:q}"
+
+
+rule overview:
+    input:
+        source="book/{page}.md",
+        code=lambda wildcards: code(f"book/{wildcards.page}.md"),
+        claims="claims.yml",
+        records=[f"{CLAIMS}/{page}.json" for page in [*THEORY, "lipschitz/results-mujoco"]],
+        runs=rules.results.input.runs,
+    output:
+        f"{EXECUTED}/book/{{page}}.ipynb",
+    wildcard_constraints:
+        page="index|ledger",
+    params:
+        values=parameters(profile=NAME, records=CLAIMS),
+    shell:
+        "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
+
+
+def book_input(_):
+    return [
+        "_config.yml", "_toc.yml", "book/references.bib", LOCK, "workflow/stage.py",
+        *sorted(str(path) for path in Path("book/_static").rglob("*") if path.is_file()),
+        *(source for page, source in SOURCES.items() if page not in NOTEBOOKS),
+        *(f"{EXECUTED}/{page}.ipynb" for page in NOTEBOOKS),
+    ]
+
+
+rule book:
+    input:
+        book_input,
+    output:
+        "_build/html/index.html",
+    params:
+        profile=NAME, publish=PROFILE["publish"],
+    run:
+        if not params.publish:
+            raise WorkflowError(f"profile {NAME} is for tests and is not published; its preview: target 'preview'")
+        shell("python workflow/stage.py --executed {EXECUTED} --stage {BUILD}/stage --html _build/html")
+
+
+rule built_preview:
+    input:
+        book_input,
+    output:
+        f"{BUILD}/preview/index.html",
+    shell:
+        "python workflow/stage.py --executed {EXECUTED} --stage {BUILD}/stage --html {BUILD}/preview"
