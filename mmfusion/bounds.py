@@ -115,7 +115,7 @@ def attention_lipschitz_scores(l: Quantity, beta: Quantity, R: Quantity) -> Quan
 # Attention: the Jacobian.
 
 
-def attention_jacobian_constant(n: int | sympy.Integer) -> Quantity:
+def attention_jacobian_constant(n: Quantity) -> Quantity:
     """The sharp constant c_n of the Jacobian of bilinear attention: c_n M² R in spectral norm.
 
     6/√n for n ≤ 5; beyond, 2 max_t √F(t) with F rational in one variable, evaluated at the exact stationary points to
@@ -146,7 +146,7 @@ def attention_jacobian_constant(n: int | sympy.Integer) -> Quantity:
     return sympy.Float(value) if symbolic else value
 
 
-def attention_jacobian_lipschitz(n: int | sympy.Integer, M: Quantity, R: Quantity) -> Quantity:
+def attention_jacobian_lipschitz(n: Quantity, M: Quantity, R: Quantity) -> Quantity:
     """Sharp Lipschitz constant c_n M² R of the Jacobian of bilinear attention, in spectral norm.
 
     Corrects Theorem 4.2 of paper A, which prints M³; proof: page "lipschitz/attention-gradient". See
@@ -384,10 +384,7 @@ def _positive(**quantities: Quantity) -> None:
 
 
 def _constants(constants: Iterable[Quantity], name: str = "constants") -> list[Quantity]:
-    try:
-        values = list(constants)
-    except TypeError as error:
-        raise ValueError(f"{name} must be a sequence with one constant per modality, got {constants!r}") from error
+    values = list(constants)
     if not values:
         raise ValueError(f"{name} is empty; wants one constant per modality, at least one")
     for position, value in enumerate(values):
