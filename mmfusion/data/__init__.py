@@ -1,1 +1,7 @@
+"""Data: a simulated robot cell, its corruption, and the files that keep it."""
 
+from mmfusion.data.catalogue import DATASETS, Stored, load, obtain
+from mmfusion.data.dataset import MultimodalDataset, Standardiser
+from mmfusion.data.store import DataError, default_root
+
+__all__ = ["DATASETS", "DataError", "MultimodalDataset", "Standardiser", "Stored", "default_root", "load", "obtain"]

@@ -4,8 +4,6 @@ Poses are solved by damped least squares on MuJoCo's own site Jacobian (Wampler 
 1986); motions follow minimum-jerk timing (Flash and Hogan 1985), which starts and ends at rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import mujoco

@@ -5,13 +5,11 @@ lamp towards the points that the camera sees, tells which of them lie in shadow.
 no driver and no random number.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 
 @dataclass(frozen=True)

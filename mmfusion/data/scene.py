@@ -10,11 +10,11 @@ Units: metres, radians, kilograms, seconds, newtons. The table top is the plane 
 axis is the z axis, and the work area lies at positive x.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
+
+VERSION = 1  # raise it whenever the same seed would give other episodes or other pictures
 
 # One row per joint: a, d, alpha of the Denavit-Hartenberg convention.
 DH = (
@@ -77,8 +77,7 @@ def _rgba(colour: tuple) -> str:
 def _tube(start: tuple, end: tuple, radius: float, colour: tuple, mass: float = 0.0, kind: str = "capsule") -> str:
     ends = " ".join(f"{c:g}" for c in (*start, *end))
     return (
-        f'<geom type="{kind}" class="link" fromto="{ends}" size="{radius:g}" mass="{mass:g}" '
-        f'rgba="{_rgba(colour)}"/>'
+        f'<geom type="{kind}" class="link" fromto="{ends}" size="{radius:g}" mass="{mass:g}" rgba="{_rgba(colour)}"/>'
     )
 
 
@@ -88,13 +87,19 @@ def _link_geoms() -> list[list[str]]:
     offset, inner = 0.13585, 0.0165  # the tubes run beside the axes, as on the real arm
     p = PAINT
     return [
-        [_tube((0, 0, -0.02), (0, 0, DH[0][1]), 0.062, p.joint, LINK_MASS[0], "cylinder"),
-         _tube((0, 0, DH[0][1]), (0, -0.07, DH[0][1]), 0.060, p.joint)],
-        [_tube((0, 0, 0.06), (0, 0, offset), 0.060, p.joint),
-         _tube((0, 0, offset), (upper, 0, offset), 0.050, p.arm_light, LINK_MASS[1]),
-         _tube((upper, 0, offset), (upper, 0, inner + 0.02), 0.053, p.joint)],
-        [_tube((0, 0, inner), (fore, 0, inner), 0.042, p.arm_dark, LINK_MASS[2]),
-         _tube((fore, 0, inner), (fore, 0, 0.05), 0.044, p.joint)],
+        [
+            _tube((0, 0, -0.02), (0, 0, DH[0][1]), 0.062, p.joint, LINK_MASS[0], "cylinder"),
+            _tube((0, 0, DH[0][1]), (0, -0.07, DH[0][1]), 0.060, p.joint),
+        ],
+        [
+            _tube((0, 0, 0.06), (0, 0, offset), 0.060, p.joint),
+            _tube((0, 0, offset), (upper, 0, offset), 0.050, p.arm_light, LINK_MASS[1]),
+            _tube((upper, 0, offset), (upper, 0, inner + 0.02), 0.053, p.joint),
+        ],
+        [
+            _tube((0, 0, inner), (fore, 0, inner), 0.042, p.arm_dark, LINK_MASS[2]),
+            _tube((fore, 0, inner), (fore, 0, 0.05), 0.044, p.joint),
+        ],
         [_tube((0, 0, 0.05), (0, 0, DH[3][1]), 0.042, p.arm_light, LINK_MASS[3])],
         [_tube((0, 0, 0), (0, 0, DH[4][1]), 0.041, p.joint, LINK_MASS[4])],
         [_tube((0, 0, 0.02), (0, 0, DH[5][1]), 0.037, p.arm_light, LINK_MASS[5], "cylinder")],
@@ -148,8 +153,7 @@ def mjcf() -> str:
         f'<position name="{name}" joint="{name}" kp="{kp:g}" kv="{kv:g}" forcerange="{-limit:g} {limit:g}"/>'
         for name, kp, kv, limit in zip(JOINTS, STIFFNESS, DAMPING, TORQUE_LIMIT, strict=True)
     ) + "".join(
-        f'<position name="finger_{side}" joint="finger_{side}" kp="{GRIP_STIFFNESS:g}" kv="30" '
-        'forcerange="-40 40"/>'
+        f'<position name="finger_{side}" joint="finger_{side}" kp="{GRIP_STIFFNESS:g}" kv="30" forcerange="-40 40"/>'
         for side in ("left", "right")
     )
     half = " ".join(f"{h:g}" for h in OBJECT_HALF)

@@ -10,8 +10,6 @@ put the object within `TOLERANCE` of its target is drawn again.
 The stand-in for the simulated UR5 data of paper A, § 5.1; theirs is not used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,8 +20,6 @@ from jaxtyping import Float, Int, UInt8
 from mmfusion.data import scene
 from mmfusion.data.kinematics import ArmKinematics, along, downward
 from mmfusion.data.raycast import Camera, View
-
-VERSION = 1  # raise it whenever the same seed would give other data
 
 FEATURES = (
     *(f"{joint}_angle" for joint in scene.JOINTS),
