@@ -1,7 +1,7 @@
 """Claims, evidence and verdicts.
 
 `claims.yml` states what a paper claims and never what we found. A notebook opens a `Check`, hands it evidence, and
-the verdict is *derived* from that evidence by `derive`. Nothing here takes a verdict as an argument.
+the verdict is *derived* from that evidence by `mmfusion.verdicts.derive`. Nothing takes a verdict as an argument.
 
 Evidence is a plain mapping with a `type`, a boolean `ok` (did the check go through?) and its numbers:
 
@@ -24,153 +24,20 @@ needs data         why only the original data can tell                         n
 
 from __future__ import annotations
 
-import html
-import re
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mmfusion import records
+from mmfusion.verdicts import KINDS, TYPES, Claim, ClaimError, Verdict, check_type, derive, to_html
 
-__all__ = ["Check", "Claim", "ClaimError", "Ledger", "Verdict", "derive", "default_claims_file"]
+__all__ = ["Check", "Claim", "ClaimError", "Ledger", "Verdict", "default_claims_file", "derive", "to_html"]
 
-KINDS = ("mathematical", "empirical", "arithmetic")
-NOT_EXAMINED = "not yet examined"
-FAILED = "check failed"
-VERDICTS = (
-    "proved", "sharpened", "needs an assumption", "refuted", "corroborated", "slip",
-    "reproduced", "contradicted", "inconclusive", "needs data", "consistent", "inconsistent",
-    FAILED, NOT_EXAMINED,
-)  # fmt: skip
 SCHEMA = "claims/1"
-
-
-class ClaimError(ValueError):
-    """A claim or a piece of evidence that does not fit; the message names the claim."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of a paper, in our words: what is stated, where, and what would decide it."""
-
-    id: str
-    kind: str
-    where: str
-    title: str
-    statement: str
-    decided_by: str
-    notebook: str | None = None
-    reported: str | None = None
-    depends: tuple[str, ...] = ()
-
-    @property
-    def paper(self) -> str:
-        """The paper's letter, which leads the id."""
-        return self.id.split("-", 1)[0]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A derived verdict, ready to show: plain text in a terminal, a labelled box in a notebook or the book."""
-
-    claim: Claim
-    verdict: str
-    intended: str | None = None
-    corrected: str | None = None
-    evidence: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-
-    @property
-    def label(self) -> str:
-        """The verdict as read by people: a slip says what becomes of the intended statement."""
-        return f"slip; as intended: {self.intended}" if self.verdict == "slip" else self.verdict
-
-    def __str__(self) -> str:
-        return f"{self.claim.id}: {self.label}"
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self.to_html()}
-
-    def to_html(self) -> str:
-        """The verdict box. Mathematics stays in TeX delimiters, for the page's own typesetter."""
-        rows = [
-            f'<p class="verdict-head"><span class="verdict-label">{html.escape(self.label)}</span> '
-            f'<span class="verdict-id">{html.escape(self.claim.id)} · {html.escape(self.claim.where)}</span></p>',
-            f'<p class="verdict-claim">{to_html(self.claim.statement)}</p>',
-        ]
-        if self.corrected:
-            rows.append(f'<p class="verdict-corrected"><strong>What holds.</strong> {to_html(self.corrected)}</p>')
-        rows += [f'<p class="verdict-evidence">{to_html(line)}</p>' for line in map(_sentence, self.evidence) if line]
-        slug = self.verdict.replace(" ", "-")
-        anchor = html.escape(f"claim-{self.claim.id}")
-        body = "".join(rows)
-        return f'<div class="verdict verdict-{slug} tex2jax_process mathjax_process" id="{anchor}">{body}</div>'
-
-
-def to_html(text: str) -> str:
-    """Escape `text` for HTML; `$…$` becomes inline mathematics and backquotes become code."""
-    parts = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
-    for i, part in enumerate(parts):
-        if part.startswith("$") and len(part) > 1:
-            parts[i] = rf"\({html.escape(part[1:-1])}\)"
-        elif part.startswith("`") and len(part) > 1:
-            parts[i] = f"<code>{html.escape(part[1:-1])}</code>"
-        else:
-            parts[i] = html.escape(part)
-    return "".join(parts)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
-
-
-def _sentence(item: Mapping[str, Any]) -> str:
-    """One line of plain words per piece of evidence, for the verdict box."""
-    kind, failed = item["type"], "" if item["ok"] else " This check did not go through."
-    if kind == "identity":
-        line = f"Identity checked symbolically: {'; '.join(item['identities'])}."
-    elif kind == "proof":
-        line = f"Proof in the text; steps checked: {'; '.join(item['steps'])}."
-    elif kind == "sharper":
-        line = (
-            f"Printed constant {_number(item['paper'])}; ours {_number(item['ours'])}, "
-            f"attained up to {_number(item['attained'])}."
-        )
-    elif kind == "assumption":
-        line = (
-            f"Needs: {item['assumption']}. Without it: claimed {item['relation']} {_number(item['claimed'])}, "
-            f"found {_number(item['observed'])}."
-        )
-    elif kind == "counterexample":
-        line = (
-            f"Counterexample: {item['description']}; claimed {item['relation']} {_number(item['claimed'])}, "
-            f"found {_number(item['observed'])}."
-        )
-    elif kind == "search":
-        line = (
-            f"Search over {item['starts']} starts: worst {_number(item['worst'])} against "
-            f"{_number(item['bound'])}. A search corroborates; it does not prove."
-        )
-    elif kind == "slip":
-        line = f"Printed: {item['printed']}. Meant: {item['intended']}."
-    elif kind == "recompute":
-        line = "Recomputed: " + "; ".join(
-            f"{label} {'agrees' if row['agrees'] else 'disagrees'}"
-            + (f" (printed {_number(row['printed'])}, found {_number(row['found'])})" if "printed" in row else "")
-            for label, row in item["figures"].items()
-        ) + "."  # fmt: skip
-    elif kind == "comparison":
-        line = (
-            f"{item['question']}: effect {_number(item['effect'])} (95 % interval {_number(item['low'])} to "
-            f"{_number(item['high'])}, n = {item['n']}, p = {_number(item['p'])}), on {item['data']}."
-        )
-    elif kind == "needs data":
-        line = f"Needs data: {item['why']}."
-    else:
-        line = ""
-    return line + failed
 
 
 class Ledger:
@@ -181,40 +48,47 @@ class Ledger:
         for claim in claims:
             if claim.id in self.claims:
                 raise ClaimError(f"claim {claim.id} is stated twice")
-            if claim.kind not in KINDS:
-                raise ClaimError(f"claim {claim.id} is of kind {claim.kind!r}, wanted one of {', '.join(KINDS)}")
+            _check_fields(claim)
             self.claims[claim.id] = claim
         for claim in self.claims.values():
             unknown = [name for name in claim.depends if name not in self.claims]
             if unknown:
                 raise ClaimError(f"claim {claim.id} depends on unknown {', '.join(unknown)}")
+        circle = self._circle()
+        if circle:
+            raise ClaimError(f"claims rest on one another in a circle: {' → '.join(circle)}")
+
+    def _circle(self) -> list[str]:
+        """One circle of dependencies, if there is any: drop claims that rest on nothing left until none can go."""
+        left = {name: set(claim.depends) for name, claim in self.claims.items()}
+        while free := [name for name, needs in left.items() if not needs & left.keys()]:
+            for name in free:
+                del left[name]
+        path: list[str] = []
+        name = next(iter(left), None)
+        while name is not None and name not in path:
+            path.append(name)
+            name = sorted(left[name] & left.keys())[0]
+        return [*path[path.index(name) :], name] if name is not None else []
 
     @classmethod
     def load(cls, path: str | Path | None = None, notebooks: str | Path | None = None) -> Ledger:
         """Read `claims.yml` (by default the one of this project).
 
         With `notebooks`, the folder that holds them, every claim that names a notebook must find it there.
-        Raises `ClaimError` on an unknown or missing field, a duplicate or unknown id, or a missing notebook.
+        Raises `ClaimError` on an unknown, missing or empty field, a duplicate or unknown id, claims that rest on one
+        another in a circle, or a missing notebook.
         """
         path = Path(path) if path is not None else default_claims_file()
         try:
             rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ClaimError(f"cannot read claims file {path}: {error.strerror or error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ClaimError(f"cannot read claims file {path}: {getattr(error, 'strerror', None) or error}") from error
         except yaml.YAMLError as error:
             raise ClaimError(f"claims file {path} is not YAML: {error}") from error
         if not isinstance(rows, list):
             raise ClaimError(f"claims file {path} holds {type(rows).__name__}, wanted a list of claims")
-        claims = []
-        for position, row in enumerate(rows, 1):
-            if not isinstance(row, dict) or "id" not in row:
-                raise ClaimError(f"entry {position} of {path} has no id")
-            try:
-                claims.append(Claim(**{**row, "depends": tuple(row.get("depends") or ())}))
-            except TypeError as error:
-                detail = str(error).replace("Claim.__init__() ", "")
-                raise ClaimError(f"claim {row['id']} of {path}: {detail}") from error
-        ledger = cls(claims)
+        ledger = cls(_claim(row, position, path) for position, row in enumerate(rows, 1))
         if notebooks is not None:
             for claim in ledger.claims.values():
                 if claim.notebook and not (Path(notebooks) / f"{claim.notebook}.md").is_file():
@@ -228,11 +102,19 @@ class Ledger:
             raise ClaimError(f"unknown claim {name!r}; claims.yml holds {len(self.claims)} claims") from None
 
     def evidence(self, folder: str | Path) -> dict[str, list[dict[str, Any]]]:
-        """All evidence recorded below `folder`, by claim; each item says from which notebook it comes."""
+        """All evidence recorded below `folder`, by claim; each item says from which notebook it comes.
+
+        Raises `records.RecordError` on a record that is truncated, foreign or lacks part of its evidence, and
+        `ClaimError` on one about a claim that `claims.yml` does not hold.
+        """
         found: dict[str, list[dict[str, Any]]] = {}
         for path in sorted(Path(folder).rglob("*.json")):
             record = records.read(path, SCHEMA, ("notebook", "evidence"))
-            for item in record["evidence"]:
+            items = record["evidence"]
+            for item in items if isinstance(items, list) else [items]:
+                whole = isinstance(item, dict) and {"claim", "type", "ok"} <= item.keys() and item["type"] in TYPES
+                if not whole:
+                    raise records.RecordError(f"record {path} holds evidence that is not whole: {str(item)[:120]}")
                 self[item["claim"]]
                 found.setdefault(item["claim"], []).append({**item, "notebook": record["notebook"]})
         return found
@@ -243,14 +125,15 @@ class Ledger:
         return {name: derive(claim, found.get(name, ())) for name, claim in self.claims.items()}
 
     def to_json(self, folder: str | Path, paper: str | None = None) -> list[dict[str, Any]]:
-        """Id, kind, verdict, corrected statement, notebook and evidence of every claim, as plain data."""
+        """Id, kind, verdict, corrected statement, notebook and evidence of every claim, as plain data that any JSON
+        reader takes: what is not finite becomes text."""
         rows = []
-        for name, verdict in self.verdicts(folder).items():
+        for verdict in self.verdicts(folder).values():
             if paper is None or verdict.claim.paper == paper:
                 rows.append({
                     **asdict(verdict.claim), "verdict": verdict.verdict, "intended_verdict": verdict.intended,
-                    "corrected": verdict.corrected, "evidence": [dict(item) for item in verdict.evidence],
-                    "anchor": f"claim-{name}",
+                    "corrected": verdict.corrected, "evidence": [_plain(item) for item in verdict.evidence],
+                    "anchor": verdict.anchor,
                 })  # fmt: skip
         return rows
 
@@ -264,65 +147,39 @@ def default_claims_file() -> Path:
     raise ClaimError(f"no claims.yml in {here}, above it or beside the package")
 
 
-def derive(claim: Claim, evidence: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Derive the verdict of one claim from its evidence; the only place where verdicts come from.
-
-    A piece of evidence that did not go through makes the verdict "check failed", whatever else there is; so do a
-    proof and a counterexample of the same statement. A counterexample without a proved correction leaves the claim
-    refuted but the verdict says so. A search alone never proves.
-    """
-    evidence = tuple(evidence)
-    of = {item["type"]: item for item in evidence}
-    corrected = next((item["statement"] for item in evidence if item.get("statement")), None)
-    rest = [item for item in evidence if item["type"] != "slip"]
-    verdict = _derive_plain(rest, of)
-    intended = None
-    if "slip" in of and verdict != FAILED:
-        verdict, intended = "slip", verdict if rest else NOT_EXAMINED
-    return Verdict(claim, verdict, intended, corrected, evidence)
+def _claim(row: Any, position: int, path: Path) -> Claim:
+    if not isinstance(row, dict) or "id" not in row:
+        raise ClaimError(f"entry {position} of {path} has no id")
+    known = {item.name for item in fields(Claim)}
+    wanted = ("kind", "where", "title", "statement", "decided_by")
+    unknown, missing = sorted(map(str, row.keys() - known)), [name for name in wanted if name not in row]
+    if unknown or missing:
+        wrong = [f"unknown field {', '.join(unknown)}"] * bool(unknown) + [f"no {', '.join(missing)}"] * bool(missing)
+        raise ClaimError(f"claim {row['id']} of {path}: {'; '.join(wrong)}")
+    depends = row.get("depends") or ()
+    if isinstance(depends, str):
+        raise ClaimError(f"claim {row['id']} of {path}: depends is {depends!r}, wanted a list of ids")
+    return Claim(**{**row, "depends": tuple(depends)})
 
 
-def _derive_plain(evidence: list[Mapping[str, Any]], of: Mapping[str, Mapping[str, Any]]) -> str:
-    types = {item["type"] for item in evidence}
-    proved = bool(types & {"identity", "proof"})
-    if not evidence:
-        return NOT_EXAMINED
-    if not all(item["ok"] for item in evidence) or ("counterexample" in types and proved):
-        return FAILED
-    if "recompute" in types:
-        agree = all(
-            row["agrees"] for item in evidence if item["type"] == "recompute" for row in item["figures"].values()
-        )
-        return "consistent" if agree else "inconsistent"
-    if "comparison" in types:
-        outcomes = {_outcome(item) for item in evidence if item["type"] == "comparison"}
-        return outcomes.pop() if len(outcomes) == 1 else _mixed(outcomes)
-    if "needs data" in types:
-        return "needs data"
-    if "assumption" in types:
-        return "needs an assumption"
-    if "counterexample" in types:
-        return "refuted"
-    if "sharper" in types and (proved or "correction" in types):
-        return "sharpened"
-    if proved:
-        return "proved"
-    return "corroborated" if "search" in types else NOT_EXAMINED
+def _check_fields(claim: Claim) -> None:
+    for item in fields(Claim):
+        value = getattr(claim, item.name)
+        if item.name != "depends" and value is not None and not (isinstance(value, str) and value.strip()):
+            raise ClaimError(f"claim {claim.id}: {item.name} is {value!r}, wanted text")
+    if claim.id.split() != [claim.id]:
+        raise ClaimError(f"claim id {claim.id!r} holds spaces")
+    if claim.kind not in KINDS:
+        raise ClaimError(f"claim {claim.id} is of kind {claim.kind!r}, wanted one of {', '.join(KINDS)}")
 
 
-def _outcome(item: Mapping[str, Any]) -> str:
-    """Reproduced where the interval lies on the claimed side of the threshold and p is small; contradicted where it
-    lies on the other side; else inconclusive."""
-    sign = 1 if item["claimed"] == "above" else -1
-    low, high = sorted((sign * (item["low"] - item["threshold"]), sign * (item["high"] - item["threshold"])))
-    if item["p"] >= item["level"]:
-        return "inconclusive"
-    return "reproduced" if low > 0 else "contradicted" if high < 0 else "inconclusive"
-
-
-def _mixed(outcomes: set[str]) -> str:
-    """A claim with several parts stands only if all do, and falls if one does."""
-    return "contradicted" if "contradicted" in outcomes else "inconclusive"
+def _plain(value: Any) -> Any:
+    """JSON knows neither infinity nor not-a-number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Check:
@@ -435,23 +292,26 @@ class Check:
         for label, value in figures.items():
             if isinstance(value, tuple):
                 printed, found, tolerance = map(float, value)
+                if not all(map(math.isfinite, (printed, found, tolerance))):
+                    raise ClaimError(f"claim {claim}: figure {label!r} is {value}, wanted finite numbers")
                 # Printed decimals are not binary fractions: a hair on the tolerance, not a hole in it.
                 agrees = abs(printed - found) <= tolerance * (1 + 1e-9)
                 rows[label] = {"agrees": agrees, "printed": printed, "found": found, "tolerance": tolerance}
             else:
-                rows[label] = {"agrees": bool(value)}
+                rows[label] = {"agrees": _boolean(claim, label, value)}
         return self._add(claim, "recompute", True, figures=rows, statement=statement)
 
     def comparison(
         self, claim: str, question: str, *, effect: float, low: float, high: float, n: int, p: float, data: str,
         claimed: str = "above", threshold: float = 0.0, level: float = 0.05, statement: str | None = None,
     ) -> bool:  # fmt: skip
-        """A pre-stated statistic over n ≥ 5 paired seeds: effect, 95 % interval, p (Holm-corrected within its table).
-        The paper claims that the effect lies `claimed` ("above" or "below") `threshold`."""
+        """A pre-stated statistic over n paired seeds: effect, 95 % interval, p (Holm-corrected within its table).
+        The paper claims that the effect lies `claimed` ("above" or "below") `threshold`. Fewer than five seeds leave
+        the claim inconclusive."""
         if claimed not in ("above", "below"):
             raise ClaimError(f"claim {claim}: claimed is {claimed!r}, wanted 'above' or 'below'")
         return self._add(
-            claim, "comparison", bool(n >= 5 and low <= effect <= high), question=question, effect=float(effect),
+            claim, "comparison", bool(low <= effect <= high and 0 <= p <= 1), question=question, effect=float(effect),
             low=float(low), high=float(high), n=int(n), p=float(p), data=data, claimed=claimed,
             threshold=float(threshold), level=level, statement=statement,
         )  # fmt: skip
@@ -474,7 +334,7 @@ class Check:
         return self._add(claim, kind, not broken, steps=list(checked), broken=broken, statement=statement)
 
     def _add(self, claim: str, kind: str, ok: bool, **details: Any) -> bool:
-        self.ledger[claim]
+        check_type(self.ledger[claim], kind)
         details = {key: value for key, value in details.items() if value is not None}
         self.items.append({"claim": claim, "type": kind, "ok": bool(ok), **details})
         self._write()
@@ -489,7 +349,18 @@ class Check:
 def _booleans(claim: str, steps: Mapping[str, Any]) -> dict[str, bool]:
     if not steps:
         raise ClaimError(f"claim {claim}: no step given")
-    return {label: bool(value) for label, value in steps.items()}
+    return {label: _boolean(claim, label, value) for label, value in steps.items()}
+
+
+def _boolean(claim: str, label: str, value: Any) -> bool:
+    """Python, NumPy, torch and SymPy truth values. A number is none: a residual of 0.3 would pass for true."""
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    if isinstance(plain, bool):
+        return plain
+    if str(plain) in ("True", "False") and getattr(plain, "is_Boolean", False):
+        return bool(plain)
+    given = f"{str(value)[:60]} ({type(value).__name__})"
+    raise ClaimError(f"claim {claim}: step {label!r} is {given}, wanted true or false")
 
 
 def _breaks(observed: float, claimed: float, relation: str, margin: float) -> bool:
@@ -508,6 +379,7 @@ def _residual(value: Any) -> Any:
         left, right = value
         value = left - right
     if isinstance(value, sympy.MatrixBase):
-        entries = [sympy.simplify(entry) for entry in value]
+        entries = [_residual(entry) for entry in value]
         return 0 if all(entry == 0 for entry in entries) else sympy.Matrix(value.shape[0], value.shape[1], entries)
-    return sympy.simplify(sympy.sympify(value))
+    value = sympy.expand(sympy.sympify(value))
+    return value if value == 0 else sympy.simplify(value)
