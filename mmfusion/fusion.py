@@ -167,12 +167,17 @@ class LatentMaps(nn.Module):
                 self.register_buffer(f"right_{index}", right.clone())
 
     def _exact_pair(self, index: int) -> tuple[Tensor, Tensor]:
-        weight = self.weights[index]
-        state = (weight.data_ptr(), weight._version, weight.device, weight.dtype)
-        if self._exact.get(index, (None,))[0] != state:
-            left, _, right = torch.linalg.svd(weight.detach())
-            self._exact[index] = (state, left[..., 0].contiguous(), right[..., 0, :].contiguous())
-        return self._exact[index][1:]
+        weight = self.weights[index].detach()
+        known, left, right = self._exact.get(index, (None, None, None))
+        # Compared by value: fused optimisers change weights without touching their version counter.
+        if known is None or known.device != weight.device or not torch.equal(known, weight):
+            if torch.isfinite(weight).all():
+                left, _, right = torch.linalg.svd(weight)
+                left, right = left[..., 0].contiguous(), right[..., 0, :].contiguous()
+            else:
+                left = right = torch.full_like(weight[..., 0], torch.nan)
+            self._exact[index] = (weight.clone(), left, right)
+        return left, right
 
     def _tracked_pair(self, index: int) -> tuple[Tensor, Tensor]:
         weight = self.weights[index].detach()

@@ -1,0 +1,324 @@
+"""The one training loop: from a model and tensors to a history of losses and measures.
+
+What a run is made of, and where its record goes, is the matter of :mod:`mmfusion.runs`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mmfusion import records
+from mmfusion.models import MultimodalAutoencoder
+from mmfusion.objectives import l2_penalty, reconstruction_errors, total_error
+
+Batch = Mapping[str, Tensor]
+Corrupt = Callable[[Batch, torch.Generator], Batch]
+Measure = Callable[[MultimodalAutoencoder, int], Mapping[str, float]]
+
+CHECKPOINT_SCHEMA = "checkpoint/1"
+# Every model sees the same corrupted test set, so that differences between runs are not differences of noise.
+_TEST_CORRUPTION_SEED = 20_001
+_CORRUPTION_STREAM = 0x5EED
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of the loop; the defaults are those of paper A, section 5.3.
+
+    Parameters
+    ----------
+    epochs, batch_size : passes over the training data; samples per step (the last step takes what is left).
+    learning_rate : of Adam.
+    weight_l2 : strength lambda of the L2 penalty on the fusion's penalised weights (Eq. 7).
+    measure_every : epochs between two calls of ``measure``; it is also called before the first and after the last.
+    checkpoint_every : epochs between two checkpoints.
+    device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
+    mixed_precision : half precision with gradient scaling; has an effect on CUDA devices only.
+
+    Raises
+    ------
+    ValueError : a value out of range, or a device that this machine does not have.
+    """
+
+    epochs: int = 200
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_l2: float = 0.0
+    measure_every: int = 10
+    checkpoint_every: int = 10
+    device: str = "cpu"
+    mixed_precision: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "measure_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        for name, lowest in (("learning_rate", "above"), ("weight_l2", "from")):
+            value = getattr(self, name)
+            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or value < 0 or (lowest == "above" and value == 0):
+                raise ValueError(f"{name} must be a finite number {lowest} 0, got {value!r}")
+        find_device(self.device)
+
+
+@dataclass
+class RunResult:
+    """What a training run leaves behind.
+
+    ``status`` is ``"finished"``, or ``"diverged"`` with ``diverged_at`` the epoch in which a loss stopped being finite.
+    ``history`` holds one entry per completed epoch, the untrained model being epoch 0:
+    ``{"epoch", "train": {modality: mse, "total"}, "test": {...}, "measures": {...}}``.
+    """
+
+    model: MultimodalAutoencoder
+    status: str = "finished"
+    diverged_at: int | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def find_device(name: str) -> torch.device:
+    """The named device, if this machine has it.
+
+    Raises
+    ------
+    ValueError : no device of that name, or none such in this machine.
+    """
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"unknown device {name!r}; wants cpu, cuda, cuda:<index> or mps") from error
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if device.type not in counts:
+        raise ValueError(f"unknown device {name!r}; wants cpu, cuda, cuda:<index> or mps")
+    if (device.index or 0) >= counts[device.type]:
+        raise ValueError(f"this machine has no device {name!r}: it has {counts[device.type]} of type {device.type}")
+    return device
+
+
+def check_seeds(seeds: Iterable[int]) -> list[int]:
+    """The seeds as a list, if they are distinct whole numbers from 0 and there is at least one.
+
+    Raises
+    ------
+    ValueError : anything else.
+    """
+    wanted = "seeds must be a list of distinct whole numbers from 0, such as [0, 1]"
+    if isinstance(seeds, (str, bytes, Real)) or not isinstance(seeds, Iterable):
+        raise ValueError(f"{wanted}; got {seeds!r}")
+    seeds = list(seeds)
+    valid = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    if not seeds or not valid or len(set(seeds)) != len(seeds):
+        raise ValueError(f"{wanted}; got {seeds!r}")
+    return [int(seed) for seed in seeds]
+
+
+def train(
+    model: MultimodalAutoencoder,
+    train_set: Batch,
+    test_set: Batch,
+    settings: Settings,
+    seed: int,
+    *,
+    corrupt: Corrupt | None = None,
+    measure: Measure | None = None,
+    checkpoint: str | PathLike | None = None,
+    key: str = "",
+    progress: bool = True,
+) -> RunResult:
+    """Train a model to reconstruct clean modalities from corrupted ones.
+
+    Both data sets live on the device as whole tensors. Order, corruption and the global random state follow from the
+    seed alone; the caller's random state is left untouched. The test inputs are corrupted once, alike in every run.
+
+    Parameters
+    ----------
+    model : moved to the device and trained in place.
+    train_set, test_set : ``{modality: (samples, ...)}``, the same modalities and number of samples throughout.
+    seed : of the order of samples and of the corruption; the initial weights are the caller's.
+    corrupt : ``(batch, generator) -> batch`` on the device; ``None`` trains on clean inputs.
+    measure : ``(model in evaluation mode, epoch) -> {name: number}``, called every ``settings.measure_every`` epochs.
+    checkpoint : file for the state of the run. If it exists and was made with the same ``key``, the run continues
+        from it and ends bit for bit as if never interrupted (on one kind of hardware); otherwise it is overwritten.
+    key : names the run's full configuration.
+    progress : show a progress bar.
+
+    Raises
+    ------
+    ValueError : data that do not fit the model or are not finite; a checkpoint that cannot be read or written.
+    """
+    device = find_device(settings.device)
+    for data in (train_set, test_set):
+        model.validate(data)
+        if not len(next(iter(data.values()))):
+            raise ValueError("both data sets must hold at least one sample")
+    forked = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+        torch.manual_seed(check_seeds([seed])[0])
+        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, device)
+        path = None if checkpoint is None else Path(checkpoint)
+        if path is not None and path.exists():
+            loop.restore(path, key)
+        loop.run(path, key, progress)
+    return loop.result
+
+
+class _Loop:
+    """State of one run: all that a checkpoint must hold is held here."""
+
+    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, device) -> None:
+        self.settings, self.device = settings, device
+        self.corrupt, self.measure = corrupt, measure
+        self.model = model
+        self.train_set = {name: train_set[name].to(device) for name in model.specs}
+        self.test_set = {name: test_set[name].to(device) for name in model.specs}
+        self.order = torch.Generator().manual_seed(seed)
+        self.noise = torch.Generator(device).manual_seed(seed ^ _CORRUPTION_STREAM)
+        fixed = torch.Generator(device).manual_seed(_TEST_CORRUPTION_SEED)
+        self.test_inputs = corrupt(self.test_set, fixed) if corrupt else self.test_set
+        self.half = settings.mixed_precision and device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half)
+        self.optimiser = torch.optim.Adam(
+            model.parameters(), lr=settings.learning_rate, fused=device.type in ("cpu", "cuda")
+        )
+        self.penalised = list(model.fusion.penalised_parameters())
+        self.names = [*model.specs, "total"]
+        self.samples = len(next(iter(self.train_set.values())))
+        self.result = RunResult(model)
+
+    def run(self, checkpoint: Path | None, key: str, progress: bool) -> None:
+        settings, history = self.settings, self.result.history
+        if not history:
+            first = self._evaluate(self.train_set, self._noisy_train_set())
+            self._record(0, first, self._evaluate(self.test_set, self.test_inputs))
+        with tqdm(
+            total=settings.epochs, initial=len(history) - 1, unit="epoch", disable=not progress, leave=False
+        ) as bar:
+            while self.result.status == "finished" and len(history) <= settings.epochs:
+                epoch = len(history)
+                if not self._record(epoch, self._epoch(), self._evaluate(self.test_set, self.test_inputs)):
+                    break
+                bar.set_postfix(test=f"{history[-1]['test']['total']:.4f}", refresh=False)
+                bar.update()
+                if checkpoint is not None and (epoch % settings.checkpoint_every == 0 or epoch == settings.epochs):
+                    self.save(checkpoint, key)
+        self.model.eval()
+
+    def _epoch(self) -> list[float]:
+        """One pass over the training data; mean errors, read back from the device once."""
+        self.model.train()
+        order = torch.randperm(self.samples, generator=self.order).to(self.device)
+        sums = torch.zeros(len(self.names), device=self.device, dtype=torch.float64)
+        for index in order.split(self.settings.batch_size):
+            errors = self.step({name: tensor[index] for name, tensor in self.train_set.items()})
+            sums += errors * len(index)
+        return (sums / self.samples).tolist()
+
+    def step(self, clean: Batch) -> Tensor:
+        """One optimisation step; the errors of all modalities and their sum, left on the device."""
+        inputs = self.corrupt(clean, self.noise) if self.corrupt else clean
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.half):
+            outputs = self.model(inputs)
+        errors = reconstruction_errors(outputs, clean)
+        total = total_error(errors)
+        loss = total + l2_penalty(self.penalised, self.settings.weight_l2)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return torch.stack([*(errors[name] for name in self.names[:-1]), total]).detach()
+
+    @torch.no_grad()
+    def _evaluate(self, clean: Batch, inputs: Batch) -> list[float]:
+        self.model.eval()
+        sums = torch.zeros(len(self.names), device=self.device, dtype=torch.float64)
+        count = len(next(iter(clean.values())))
+        # Without gradients four batches fit where one did.
+        for start in range(0, count, 4 * self.settings.batch_size):
+            part = slice(start, start + 4 * self.settings.batch_size)
+            outputs = self.model({name: tensor[part] for name, tensor in inputs.items()})
+            errors = reconstruction_errors(outputs, {name: tensor[part] for name, tensor in clean.items()})
+            values = torch.stack([*(errors[name] for name in self.names[:-1]), total_error(errors)])
+            sums += values * len(next(iter(outputs.values())))
+        return (sums / count).tolist()
+
+    def _noisy_train_set(self) -> Batch:
+        if not self.corrupt:
+            return self.train_set
+        fixed = torch.Generator(self.device).manual_seed(_TEST_CORRUPTION_SEED)
+        return self.corrupt(self.train_set, fixed)
+
+    def _record(self, epoch: int, train: list[float], test: list[float]) -> bool:
+        if not all(map(math.isfinite, [*train, *test])):
+            self.result.status, self.result.diverged_at = "diverged", epoch
+            return False
+        settings, measures = self.settings, {}
+        if self.measure and (epoch % settings.measure_every == 0 or epoch == settings.epochs):
+            self.model.eval()
+            # A measure may draw random numbers; the run must not notice.
+            with torch.random.fork_rng(devices=[self.device.index or 0] if self.device.type == "cuda" else []):
+                measured = self.measure(self.model, epoch)
+            measures = {name: float(value) for name, value in measured.items()}
+            measures = {name: value if math.isfinite(value) else None for name, value in measures.items()}
+        self.result.history.append(
+            {
+                "epoch": epoch,
+                "train": dict(zip(self.names, train, strict=True)),
+                "test": dict(zip(self.names, test, strict=True)),
+                "measures": measures,
+            }
+        )
+        return True
+
+    def save(self, path: Path, key: str) -> None:
+        state = {
+            "schema": CHECKPOINT_SCHEMA,
+            "key": key,
+            "history": self.result.history,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "order": self.order.get_state(),
+            "noise": self.noise.get_state(),
+            "global": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        records.write_bytes(path, buffer.getvalue())
+
+    def restore(self, path: Path, key: str) -> None:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            known = state["schema"] == CHECKPOINT_SCHEMA
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"checkpoint {path} is truncated or not a checkpoint; delete it to start this run afresh"
+            ) from error
+        if not known or state["key"] != key:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.order.set_state(state["order"])
+        self.noise.set_state(state["noise"])
+        torch.set_rng_state(state["global"])
+        if state["cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+        self.result.history[:] = state["history"]
