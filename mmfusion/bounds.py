@@ -129,7 +129,7 @@ def attention_jacobian_constant(n: Quantity) -> Quantity:
     symbolic = isinstance(n, sympy.Basic)
     try:
         whole = int(n)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"n must be an integer of at least 2, got {n!r}") from error
     if whole != n or whole < 2:
         raise ValueError(f"n must be an integer of at least 2, got {n!r}")
