@@ -42,7 +42,7 @@ THEORY = [
 ]
 DATA = PROFILE["data"]
 TRAIN = PROFILE["train"]
-DATA_CODE = imports.closure("import mmfusion.data.simulated")
+DATA_CODE = imports.closure("import mmfusion.data")
 TRAIN_CODE = imports.of_notebook("notebooks/lipschitz/train.md")
 # Data and runs lie in folders named by the code that makes them: another version never reuses them.
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"

@@ -84,7 +84,15 @@ def relink(text: str) -> str:
 
 def build(folder: Path, html: Path) -> None:
     """Run Jupyter Book strictly on `folder`; replace `html` only when the whole book stands."""
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(folder), "-W", "-n", "--keep-going", "-q"]
+    command = [
+        str(Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        str(folder),
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     built = folder / "_build/html"
     if done.returncode or not (built / "index.html").is_file():
