@@ -76,7 +76,7 @@ def obtain(
     root = store.default_root() if root is None else Path(root)
     path = root / f"{name}-v{recipe.version}-f{frames}-p{size}-s{seed}.npz"
     try:
-        return Stored(_read(path, wanted), path, None)
+        return Stored(_dataset(path, wanted, *store.read(path)), path, None)
     except FileNotFoundError:
         pass
     except NotADirectoryError as error:
@@ -87,10 +87,16 @@ def obtain(
     began = time.perf_counter()
     hidden = None if progress is None else not progress  # None: shown on a terminal only
     with tqdm(total=frames, desc=name, unit="frame", disable=hidden, leave=False) as bar:
-        arrays, notes = recipe.generate(frames, size, seed, bar.update)
+        try:
+            arrays, notes = recipe.generate(frames, size, seed, bar.update)
+        except MemoryError as error:
+            raise DataError(
+                f"{frames} frames of {size} x {size} pixels do not fit into memory; ask for less"
+            ) from error
     seconds = time.perf_counter() - began
-    store.write(path, arrays, {**notes, **wanted, "digest": store.digest(arrays)})
-    return Stored(_read(path, wanted), path, seconds)
+    metadata = {**notes, **wanted, "digest": store.digest(arrays)}
+    store.write(path, arrays, metadata)
+    return Stored(_dataset(path, wanted, arrays, metadata), path, seconds)
 
 
 def load(
@@ -121,12 +127,12 @@ def load(
     return obtain(name, root, frames, size, seed, progress).dataset
 
 
-def _read(path: Path, wanted: dict) -> MultimodalDataset:
-    arrays, metadata = store.read(path)
+def _dataset(path: Path, wanted: dict, arrays: dict[str, np.ndarray], metadata: dict) -> MultimodalDataset:
+    """The data set in a file's contents, provided that they are what was asked for."""
     label = {key: metadata.get(key) for key in wanted}
     if label != wanted:
         raise DataError(f"{path} holds {label}, wanted {wanted}; move the file or choose another folder")
-    notes = {k: v for k, v in metadata.items() if k not in ("digest", "feature_names")}
+    notes = {key: value for key, value in metadata.items() if key not in ("digest", "feature_names")}
     try:
         return MultimodalDataset(
             **arrays, feature_names=tuple(metadata["feature_names"]), digest=metadata["digest"], parameters=notes

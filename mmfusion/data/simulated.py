@@ -260,20 +260,19 @@ def generate(
     """
     cell = Cell()
     camera = cell.camera(size)
-    pictures, histories, numbers = [], [], []
-    done = 0
-    while done < frames:
-        index = len(numbers)
-        episode = cell.run(seed, index, camera, first_frame=WINDOW - 1)
-        take = min(frames - done, window_count(SAMPLES))
-        pictures.append(episode.frames[:take])
-        histories.append(windows(episode.sensor)[:take].astype(np.float32))
-        numbers.append(np.full(take, index, dtype=np.int32))
-        done += take
-        if advance is not None:
-            advance(take)
-    return {
-        "camera": np.concatenate(pictures),
-        "sensor": np.concatenate(histories),
-        "episode": np.concatenate(numbers),
+    arrays = {
+        "camera": np.empty((frames, size, size, 3), dtype=np.uint8),
+        "sensor": np.empty((frames, WINDOW, len(FEATURES)), dtype=np.float32),
+        "episode": np.empty(frames, dtype=np.int32),
     }
+    each = window_count(SAMPLES)
+    for index, begin in enumerate(range(0, frames, each)):
+        rows = slice(begin, min(begin + each, frames))
+        count = rows.stop - rows.start
+        episode = cell.run(seed, index, camera, first_frame=WINDOW - 1)
+        arrays["camera"][rows] = episode.frames[:count]
+        arrays["sensor"][rows] = windows(episode.sensor)[:count]
+        arrays["episode"][rows] = index
+        if advance is not None:
+            advance(count)
+    return arrays

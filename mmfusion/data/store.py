@@ -80,13 +80,16 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping) -> No
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Arrays and metadata of a file that `write` made, its hash verified. Raises `DataError` otherwise."""
+    """Arrays and metadata of a file that `write` made, its hash verified.
+
+    Raises ``FileNotFoundError`` where there is no file, `DataError` where there is anything else.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         metadata = json.loads(str(arrays.pop("metadata")))
         wanted = metadata["digest"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except PermissionError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
