@@ -170,7 +170,8 @@ class LatentMaps(nn.Module):
         weight = self.weights[index].detach()
         known, left, right = self._exact.get(index, (None, None, None))
         # Compared by value: fused optimisers change weights without touching their version counter.
-        if known is None or known.device != weight.device or not torch.equal(known, weight):
+        same_kind = known is not None and known.device == weight.device and known.dtype == weight.dtype
+        if not same_kind or not torch.equal(known, weight):
             if torch.isfinite(weight).all():
                 left, _, right = torch.linalg.svd(weight)
                 left, right = left[..., 0].contiguous(), right[..., 0, :].contiguous()

@@ -72,7 +72,7 @@ def layer_bounds(
     module: nn.Module,
     input_shape: Sequence[int],
     iterations: int = 50,
-    grid: int = 24,
+    grid: int = 16,
     generator: torch.Generator | None = None,
 ) -> list[LayerBound]:
     """Bounds for each layer of a chain, in the order in which they are applied.
@@ -105,7 +105,7 @@ def _chain(module: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, nn.Modu
     last: dict[str, tuple[Tensor, int]] = {}
     handles = []
     parameter = next(module.parameters(), torch.zeros(()))
-    example = torch.rand(1, *shape, dtype=parameter.dtype, device=parameter.device)
+    example = torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device)
 
     def continues(tensor: Tensor) -> bool:
         previous, version = last["tensor"]

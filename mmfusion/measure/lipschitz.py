@@ -8,7 +8,7 @@ and not only the map, live in :mod:`mmfusion.measure.certified`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from torch import Tensor
 Map = Callable[[Tensor], Tensor]
 Interval = tuple[float | int, float | int]
 
-_JACOBIAN_CHUNK = 32
+_JACOBIAN_CHUNK = 64
 
 
 def algorithm1(
@@ -128,29 +128,33 @@ def _largest_secant(
     return largest
 
 
-def max_frobenius(f: Map, points: Float[Tensor, "batch ..."]) -> float:
+def max_frobenius(
+    f: Map,
+    points: Float[Tensor, "batch ..."],
+    probes: int | None = None,
+    generator: torch.Generator | None = None,
+) -> float:
     """Largest Frobenius norm of the Jacobian of ``f`` over the given points.
 
-    Exact at every point: Jacobian rows or columns are formed, whichever are fewer. The Frobenius norm is at least the
-    spectral norm and at most the root of the rank times it, so this is neither a lower nor an upper bound on the
-    Lipschitz constant.
+    Exact at every point without ``probes``: rows or columns of the Jacobian are formed, whichever are fewer. With
+    ``probes``, the squared norm is the mean over that many random sign combinations of the outputs, which is unbiased.
+    The Frobenius norm is at least the spectral norm and at most the root of the rank times it, so this is neither a
+    lower nor an upper bound on the Lipschitz constant.
 
-    Raises ``ValueError`` on an empty batch or on values that are not finite.
+    Raises ``ValueError`` on an empty batch, on values that are not finite, or on ``probes`` below one.
 
     Source: Altinses and Schwung, Stabilizing Multimodal Autoencoders, Equation (8).
     """
     _check_points(points)
-    inputs, outputs = _forward(f, points)
-    rows, columns = outputs[0].numel(), inputs[0].numel()
-    total = torch.zeros(len(points), dtype=outputs.dtype, device=outputs.device)
-    if rows <= columns:
-        for basis in _one_hot(outputs, rows):
-            total += _batched_pull(outputs, inputs, basis).flatten(2).square().sum((0, 2)).detach()
-    else:
-        dual, pulled = _transposed(outputs, inputs)
-        for basis in _one_hot(inputs, columns):
-            total += _batched_pull(pulled, dual, basis).flatten(2).square().sum((0, 2)).detach()
-    return float(total.sqrt().max())
+    if probes is not None:
+        return _probed_frobenius(f, points, probes, generator)
+    with torch.no_grad():
+        rows = _forward(f, points[:1])[1][0].numel()
+    largest = 0.0
+    for point in points.detach():
+        squares = (_row_squares if rows <= point.numel() else _column_squares)(f, point, rows)
+        largest = max(largest, math.sqrt(float(squares)))
+    return largest
 
 
 def spectral_lower_bound(
@@ -281,22 +285,41 @@ def _pull(outputs: Tensor, inputs: Tensor, cotangent: Tensor) -> Tensor:
     return back
 
 
-def _batched_pull(outputs: Tensor, inputs: Tensor, cotangents: Tensor) -> Tensor:
-    if not outputs.requires_grad:
-        return torch.zeros(len(cotangents), *inputs.shape, dtype=inputs.dtype, device=inputs.device)
-    (back,) = torch.autograd.grad(
-        outputs, inputs, cotangents, retain_graph=True, is_grads_batched=True, materialize_grads=True
-    )
-    return back
+def _probed_frobenius(f: Map, points: Tensor, probes: int, generator: torch.Generator | None) -> float:
+    if probes < 1:
+        raise ValueError(f"probes must be at least 1; got {probes}")
+    inputs, outputs = _forward(f, points)
+    total = torch.zeros(len(points), dtype=inputs.dtype, device=inputs.device)
+    for _ in range(probes):
+        signs = 2.0 * torch.randint(0, 2, outputs.shape, generator=generator).to(outputs) - 1
+        total += _pull(outputs, inputs, signs).flatten(1).square().sum(1)
+    return float((total / probes).sqrt().max())
 
 
-def _one_hot(like: Tensor, size: int):
-    """Chunks of basis vectors of one row, each repeated for every row of the batch."""
+def _row_squares(f: Map, point: Tensor, rows: int) -> Tensor:
+    """Squared norms of the Jacobian's rows, summed: one reverse pass over copies of the point, a row for each copy."""
+    total = point.new_zeros(())
+    for basis in _basis(rows, point):
+        inputs, outputs = _forward(f, point.expand(len(basis), *point.shape))
+        total += _pull(outputs, inputs, basis.reshape(outputs.shape)).square().sum()
+    return total
+
+
+def _column_squares(f: Map, point: Tensor, rows: int) -> Tensor:
+    """The same by columns, for maps with fewer inputs than outputs: one forward-mode pass over copies of the point."""
+    total = point.new_zeros(())
+    for basis in _basis(point.numel(), point):
+        copies = point.expand(len(basis), *point.shape).contiguous()
+        _, pushed = torch.func.jvp(f, (copies,), (basis.reshape(copies.shape),))
+        total += pushed.detach().square().sum()
+    return total
+
+
+def _basis(size: int, like: Tensor) -> Iterator[Tensor]:
+    """The unit vectors of a space, in chunks of rows."""
     for start in range(0, size, _JACOBIAN_CHUNK):
         index = torch.arange(start, min(start + _JACOBIAN_CHUNK, size), device=like.device)
-        basis = torch.zeros(len(index), size, dtype=like.dtype, device=like.device)
-        basis[torch.arange(len(index), device=like.device), index] = 1
-        yield basis[:, None].expand(-1, len(like), -1).reshape(len(index), *like.shape)
+        yield torch.nn.functional.one_hot(index, size).to(like.dtype)
 
 
 def _row_norm(rows: Tensor) -> Tensor:
