@@ -77,10 +77,8 @@ def obtain(
     path = root / f"{name}-v{recipe.version}-f{frames}-p{size}-s{seed}.npz"
     try:
         return Stored(_dataset(path, wanted, *store.read(path)), path, None)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
-    except NotADirectoryError as error:
-        raise DataError(f"cannot keep data under {root}: a part of that path is a file") from error
     store.prepare(root)
     from tqdm import tqdm
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ class MultimodalDataset:
         """The episode numbers that occur, ascending."""
         return np.unique(self.episode)
 
-    def select(self, keep: np.ndarray, part: str) -> Self:
+    def select(self, keep: np.ndarray, part: str) -> "MultimodalDataset":
         """The samples at ``keep`` (indices or mask), marked as ``part`` in the parameters."""
         return replace(
             self,
@@ -68,7 +67,7 @@ class MultimodalDataset:
             parameters={**self.parameters, "part": part},
         )
 
-    def split(self, test_fraction: float = 0.25, seed: int = 0) -> tuple[Self, Self]:
+    def split(self, test_fraction: float = 0.25, seed: int = 0) -> tuple["MultimodalDataset", "MultimodalDataset"]:
         """Training and test part, divided by *episode*: no window, and no scene, is on both sides.
 
         At least one episode goes to each side. Raises ``ValueError`` for a fraction outside (0, 1) or where
@@ -107,7 +106,7 @@ class Standardiser:
     scale: Float[np.ndarray, "channels"]
 
     @classmethod
-    def fit(cls, train: MultimodalDataset) -> Self:
+    def fit(cls, train: MultimodalDataset) -> "Standardiser":
         """Moments over all samples and time steps of ``train``. Raises ``ValueError`` on a test part or no data."""
         if train.parameters.get("part") == "test":
             raise ValueError("a standardiser is fitted on training data; this is a test part")

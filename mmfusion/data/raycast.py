@@ -18,7 +18,7 @@ class View:
 
     position: tuple = (1.42, -0.78, 0.86)
     target: tuple = (0.31, 0.02, 0.15)
-    opening: float = 37.0
+    opening: float | int = 37
 
 
 # Light: a lamp above the camera's left, and what reaches every surface from the room.
