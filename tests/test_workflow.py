@@ -1,0 +1,155 @@
+"""The pipeline's parts: what a notebook imports, how it is executed, how the book is laid out, what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from workflow import execute, imports, stage  # noqa: E402
+
+HEADER = """---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+"""
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """Write a MyST notebook whose first cell takes parameters."""
+    blocks = [f"```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells]
+    path.write_text(HEADER + "# Title\n\n" + "\n".join(blocks))
+    return path
+
+
+def snakemake(*arguments: str) -> subprocess.CompletedProcess:
+    """Run Snakemake on the project's Snakefile."""
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_closure_follows_direct_indirect_and_lazy_imports(tmp_path: Path) -> None:
+    """Imports at the top, within functions, of a name or of a module, and relative ones are all followed."""
+    package = tmp_path / "mmfusion"
+    (package / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "first.py": "from mmfusion import second\n",
+        "second.py": "def late():\n    from mmfusion.deep.third import thing\n    return thing\n",
+        "unused.py": "",
+        "deep/__init__.py": "",
+        "deep/third.py": "from .fourth import x\nthing = x\n",
+        "deep/fourth.py": "import numpy\nx = 1\n",
+    }.items():
+        (package / name).write_text(text)
+    found = imports.closure("import numpy\nfrom mmfusion import first\n", tmp_path)
+    names = ["__init__", "deep/__init__", "deep/fourth", "deep/third", "first", "second"]
+    assert found == sorted(f"mmfusion/{name}.py" for name in names)
+    before = imports.digest(found, tmp_path)
+    (package / "unused.py").write_text("x = 2\n")
+    assert imports.digest(found, tmp_path) == before
+    (package / "deep/fourth.py").write_text("x = 2\n")
+    assert imports.digest(found, tmp_path) != before
+
+
+def test_executed_notebook_is_whole_parametrised_and_scrubbed(tmp_path: Path) -> None:
+    """Parameters arrive, the output names no folder of this machine, nothing else is left behind."""
+    source = notebook(tmp_path / "page.md", ":tags: [parameters]\nstarts = 1", "print(starts * 2)")
+    target = tmp_path / "out/page.ipynb"
+    execute.execute(source, target, {"starts": 21})
+    done = nbformat.read(target, as_version=4)
+    assert "42" in done.cells[-1].outputs[0]["text"]
+    assert "papermill" not in done.metadata
+    assert done.metadata["mmfusion"]["parameters_sha256"]
+    assert [path.name for path in target.parent.iterdir()] == ["page.ipynb"]
+
+
+def test_failing_notebook_leaves_the_old_output(tmp_path: Path) -> None:
+    """A cell that raises stops the run, the message names it, and an earlier good output stays as it was."""
+    target = tmp_path / "page.ipynb"
+    target.write_text("the good one")
+    source = notebook(tmp_path / "page.md", ":tags: [parameters]\nx = 0", "1 / x")
+    with pytest.raises(SystemExit, match="ZeroDivisionError"):
+        execute.execute(source, target, {})
+    assert target.read_text() == "the good one"
+    assert (tmp_path / "page.failed.ipynb").is_file()
+
+
+def test_hollow_and_missing_notebooks_are_refused(tmp_path: Path) -> None:
+    """A notebook that was not executed never gets into the book."""
+    hollow = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+    nbformat.write(hollow, tmp_path / "hollow.ipynb")
+    with pytest.raises(SystemExit, match="hollow"):
+        stage.write_notebook(tmp_path / "hollow.ipynb", tmp_path / "x.ipynb")
+    with pytest.raises(SystemExit, match="run the pipeline first"):
+        stage.write_notebook(tmp_path / "none.ipynb", tmp_path / "x.ipynb")
+    assert not (tmp_path / "x.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "staged"),
+    [
+        ("[a](../x/y.md)", "[a](../x/y)"),
+        ("[a](y.md#claim-A)", '<a href="y.html#claim-A">a</a>'),
+        ("[a](https://example.org/y.md)", "[a](https://example.org/y.md)"),
+        ("[a](y.html)", "[a](y.html)"),
+    ],
+)
+def test_links_are_rewritten_for_the_book(written: str, staged: str) -> None:
+    """Links point to sources in the repository and to pages in the book; other links stay."""
+    assert stage.relink(written) == staged
+
+
+def test_every_page_of_the_contents_has_a_source() -> None:
+    """The table of contents names only files that exist, each once."""
+    pages = stage.pages(ROOT / "_toc.yml")
+    assert len(pages) == len(set(pages)) > 10
+    assert not [page for page in pages if not (ROOT / f"{page}.md").is_file()]
+
+
+def test_smoke_is_never_published() -> None:
+    """The book refuses the profile that tests use, before it touches anything."""
+    done = snakemake("--config", "profile=smoke", "--dry-run")
+    assert done.returncode != 0
+    assert "never published" in done.stdout + done.stderr
+
+
+def test_unknown_profile_is_named() -> None:
+    """An unknown profile: one message that lists those there are."""
+    done = snakemake("--config", "profile=grand", "--dry-run")
+    assert done.returncode != 0
+    assert "unknown profile 'grand'; there are paper, quick, smoke" in done.stdout + done.stderr
+
+
+def test_the_graph_runs_on_slurm() -> None:
+    """The cluster profile resolves the whole graph (dry run)."""
+    done = snakemake("--profile", "workflow/slurm", "--config", "profile=paper", "--dry-run", "--forceall")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train" in done.stdout + done.stderr
+
+
+def test_editing_one_theory_page_runs_that_page_alone(tmp_path: Path) -> None:
+    """With the preview built, a touched source re-runs its notebook and the pages that show verdicts, no other."""
+    if not (ROOT / "_build/smoke/preview/index.html").is_file():
+        pytest.skip("no preview built; make one with: make preview")
+    before = snakemake("--config", "profile=smoke", "--dry-run", "--quiet", "rules", "preview")
+    assert "Nothing to be done" in before.stdout + before.stderr, before.stdout + before.stderr
+    forced = snakemake(
+        "--config", "profile=smoke", "--dry-run", "--forcerun", "_build/smoke/executed/notebooks/lipschitz/gradients.ipynb",
+        "--", "preview",
+    )  # fmt: skip
+    listed = forced.stdout + forced.stderr
+    assert forced.returncode == 0, listed
+    assert "lipschitz/gradients" in listed
+    assert "executed/notebooks/lipschitz/attention.ipynb\n" not in [
+        line.strip() for line in listed.splitlines() if line.strip().startswith("output:")
+    ]
+    assert os.path.exists(ROOT / "_build/smoke/preview/index.html")
