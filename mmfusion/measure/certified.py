@@ -10,7 +10,7 @@ for which every bound is widened by a relative 1e-8:
             a zero-padded image can only lower the norm. Between the grid's frequencies the symbol is controlled by
             Riesz's inequality (a trigonometric polynomial of type t that peaks at x stays above cos(t h) times its peak
             at distance h), a factor 1/cos(t pi/N) per axis;
-``schur``   the root of (largest row sum) x (largest column sum) of absolute values: always available, seldom tight.
+``schur``   the root of (largest row sum) x (largest column sum) of absolute values, seldom tight.
 
 Power iteration on the operator itself gives the matching lower value, so that looseness shows.
 """
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Linear = Callable[[Tensor], Tensor]
 
 ROUNDING = 1e-8
 _DENSE_SIDE = 512
@@ -54,18 +56,18 @@ class LayerBound:
     method: str
 
 
-def certified_upper_bound(module: nn.Module, input_shape: Sequence[int]) -> float:
+def certified_upper_bound(module: nn.Module, input_shape: Sequence[int], grid: int = 16) -> float:
     """A number that the Lipschitz constant of ``module`` does not exceed, for inputs of this shape.
 
     The product of :func:`layer_bounds`; rigorous, often loose. ``input_shape`` is the shape of one input, without the
-    batch axis.
+    batch axis; ``grid`` is explained there.
 
     Raises ``ValueError`` where the module is not a chain of supported layers.
 
     Source: Altinses and Schwung, Stabilizing Multimodal Autoencoders, Equation (39), with operator norms of
     convolutions as they are applied.
     """
-    return math.prod(layer.upper for layer in layer_bounds(module, input_shape, iterations=0))
+    return math.prod(layer.upper for layer in layer_bounds(module, input_shape, 0, grid))
 
 
 def layer_bounds(
@@ -160,12 +162,12 @@ def _operator_upper(layer: nn.Module, shape: tuple[int, ...], grid: int) -> tupl
     if isinstance(layer, nn.Linear):
         return _gram_norm(layer.weight.detach().double()), "exact"
     _check_convolution(layer)
-    apply, _, out_shape = _operator(layer, shape)
+    out_shape = _output_shape(layer, shape)
     rows, columns = math.prod(out_shape), math.prod(shape)
     if min(rows, columns) <= _DENSE_SIDE and rows * columns <= _DENSE_ENTRIES:
         return _gram_norm(_dense(layer, shape, out_shape)), "exact"
-    candidates = [(_schur(layer, shape, out_shape), "schur"), (_symbol_norm(layer, grid), "symbol")]
-    return min(candidates)
+    phases = _phases(layer)
+    return min((_schur_norm(phases), "schur"), (_symbol_norm(phases, grid), "symbol"))
 
 
 def _check_convolution(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -175,30 +177,35 @@ def _check_convolution(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
         raise ValueError(f"only groups=1, dilation=1 are certified; got {layer.groups} and {tuple(layer.dilation)}")
 
 
-def _operator(
-    layer: nn.Module, shape: tuple[int, ...], absolute: bool = False
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
-    """The layer without bias in float64, its adjoint, and the shape of its output."""
+def _output_shape(layer: nn.Conv2d | nn.ConvTranspose2d, shape: tuple[int, ...]) -> tuple[int, ...]:
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    extras = layer.output_padding if transposed else (0, 0)
+    sizes = []
+    for n, kernel, stride, padding, extra in zip(
+        shape[1:], layer.kernel_size, layer.stride, layer.padding, extras, strict=True
+    ):
+        small = (n + 2 * padding - kernel) // stride + 1
+        sizes.append((n - 1) * stride - 2 * padding + kernel + extra if transposed else small)
+    return (layer.out_channels, *sizes)
+
+
+def _operator(layer: nn.Module, shape: tuple[int, ...]) -> tuple[Linear, Linear]:
+    """The layer without bias in float64, and its adjoint."""
     weight = layer.weight.detach().double()
-    weight = weight.abs() if absolute else weight
     if isinstance(layer, nn.Linear):
-        return (lambda x: F.linear(x, weight)), (lambda y: F.linear(y, weight.T)), (*shape[:-1], weight.shape[0])
-    stride, padding = layer.stride, layer.padding
+        return (lambda x: F.linear(x, weight)), (lambda y: F.linear(y, weight.T))
+    convolve = _convolution(weight, layer.stride, layer.padding)
     if isinstance(layer, nn.Conv2d):
-        forward = _conv(weight, stride, padding)
-        out_shape = tuple(forward(torch.zeros(1, *shape, dtype=torch.float64, device=weight.device)).shape[1:])
-        return forward, _transposed_conv(weight, stride, padding, shape[1:]), out_shape
-    extra = layer.output_padding
-    size = tuple((n - 1) * s - 2 * p + k + e for n, s, p, k, e in zip(
-        shape[1:], stride, padding, weight.shape[2:], extra, strict=True))
-    return _transposed_conv(weight, stride, padding, size), _conv(weight, stride, padding), (weight.shape[1], *size)
+        return convolve, _transposed_convolution(weight, layer.stride, layer.padding, shape[1:])
+    size = _output_shape(layer, shape)[1:]
+    return _transposed_convolution(weight, layer.stride, layer.padding, size), convolve
 
 
-def _conv(weight: Tensor, stride, padding) -> Callable[[Tensor], Tensor]:
+def _convolution(weight: Tensor, stride, padding) -> Linear:
     return lambda x: F.conv2d(x, weight, stride=stride, padding=padding)
 
 
-def _transposed_conv(weight: Tensor, stride, padding, size: Sequence[int]) -> Callable[[Tensor], Tensor]:
+def _transposed_convolution(weight: Tensor, stride, padding, size: Sequence[int]) -> Linear:
     def apply(y: Tensor) -> Tensor:
         extra = [
             n - ((m - 1) * s - 2 * p + k)
@@ -215,34 +222,37 @@ def _gram_norm(matrix: Tensor) -> float:
 
 
 def _dense(layer: nn.Module, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Tensor:
-    apply, adjoint, _ = _operator(layer, shape)
+    apply, adjoint = _operator(layer, shape)
     forward = math.prod(shape) <= math.prod(out_shape)
     side = shape if forward else out_shape
     basis = torch.eye(math.prod(side), dtype=torch.float64, device=layer.weight.device).reshape(-1, *side)
     return (apply if forward else adjoint)(basis).flatten(1)
 
 
-def _schur(layer: nn.Module, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> float:
-    apply, adjoint, _ = _operator(layer, shape, absolute=True)
-    ones = {"dtype": torch.float64, "device": layer.weight.device}
-    rows = apply(torch.ones(1, *shape, **ones)).max()
-    columns = adjoint(torch.ones(1, *out_shape, **ones)).max()
-    return math.sqrt(float(rows * columns))
+def _phases(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """Polyphase form of the kernel: stride s on one image equals stride 1 on its s x s interleaved images.
 
-
-def _symbol_norm(layer: nn.Conv2d | nn.ConvTranspose2d, grid: int) -> float:
-    """Norm of the strided convolution on the infinite lattice; the transposed convolution is its adjoint."""
+    Axes: vertical taps, horizontal taps, channels of the small image, channels and phases of the large one. The
+    transposed convolution is the adjoint, so it has the same form and the same norm.
+    """
     weight = layer.weight.detach().double()
-    first, second, height, width = weight.shape
-    (down, across), taps = layer.stride, []
-    for length, stride in ((height, down), (width, across)):
-        taps.append(-(-length // stride))
+    small, large, height, width = weight.shape
+    (down, across), taps = layer.stride, [-(-n // s) for n, s in zip((height, width), layer.stride, strict=True)]
+    weight = F.pad(weight, (0, taps[1] * across - width, 0, taps[0] * down - height))
+    phases = weight.reshape(small, large, taps[0], down, taps[1], across).permute(2, 4, 0, 1, 3, 5)
+    return phases.reshape(*taps, small, -1)
+
+
+def _schur_norm(phases: Tensor) -> float:
+    sums = phases.abs().sum((0, 1))
+    return math.sqrt(float(sums.sum(1).max() * sums.sum(0).max()))
+
+
+def _symbol_norm(phases: Tensor, grid: int) -> float:
+    taps = phases.shape[:2]
     if grid <= max(taps) - 1:
         raise ValueError(f"grid must exceed the number of taps less one, {max(taps) - 1}; got {grid}")
-    weight = F.pad(weight, (0, taps[1] * across - width, 0, taps[0] * down - height))
-    # Stride s on one image equals stride 1 on the s x s interleaved images (polyphase form).
-    phases = weight.reshape(first, second, taps[0], down, taps[1], across).permute(2, 4, 0, 1, 3, 5)
-    symbol = torch.fft.rfft2(phases.reshape(*taps, first, -1), s=(grid, grid), dim=(1, 0))
+    symbol = torch.fft.rfft2(phases, s=(grid, grid), dim=(1, 0))
     between = math.prod(1 / math.cos((count - 1) / 2 * math.pi / grid) for count in taps)
     return _gram_norm(symbol) * between
 
@@ -250,7 +260,7 @@ def _symbol_norm(layer: nn.Conv2d | nn.ConvTranspose2d, grid: int) -> float:
 def _operator_lower(
     layer: nn.Module, shape: tuple[int, ...], iterations: int, generator: torch.Generator | None
 ) -> float:
-    apply, adjoint, _ = _operator(layer, shape)
+    apply, adjoint = _operator(layer, shape)
     vector = torch.randn(1, *shape, dtype=torch.float64, generator=generator).to(layer.weight.device)
     for _ in range(iterations):
         vector = vector / vector.norm().clamp_min(1e-300)
