@@ -28,7 +28,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsInt
+from typing import SupportsFloat as Number
 
 import yaml
 
@@ -225,10 +226,10 @@ class Check:
         claim: str,
         description: str,
         *,
-        claimed: float,
-        observed: float,
+        claimed: Number,
+        observed: Number,
         relation: str = "<=",
-        margin: float = 1e-6,
+        margin: Number = 1e-6,
     ) -> bool:
         """An instance for which the claim says `observed relation claimed` and which breaks it by more than `margin`
         (relative to the larger of 1 and |claimed|). `relation` is "<=", ">=" or "=="."""
@@ -239,8 +240,8 @@ class Check:
         )  # fmt: skip
 
     def assumption(
-        self, claim: str, assumption: str, *, claimed: float, observed: float, steps: Mapping[str, Any],
-        statement: str | None = None, relation: str = "<=", margin: float = 1e-6,
+        self, claim: str, assumption: str, *, claimed: Number, observed: Number, steps: Mapping[str, Any],
+        statement: str | None = None, relation: str = "<=", margin: Number = 1e-6,
     ) -> bool:  # fmt: skip
         """The claim fails without the named assumption (`claimed`, `observed` as in `counterexample`) and holds with
         it (`steps` as in `proof`)."""
@@ -255,26 +256,26 @@ class Check:
         self,
         claim: str,
         *,
-        paper: float,
-        ours: float,
-        attained: float,
-        tolerance: float = 1e-3,
+        paper: Number,
+        ours: Number,
+        attained: Number,
+        tolerance: Number = 1e-3,
         statement: str | None = None,
     ) -> bool:
         """A better constant: `ours` lies below `paper`, and `attained`, a value really reached, comes within
         `tolerance` (relative) of `ours` without passing it. The bound itself needs a `proof` or `correction`."""
-        tight = ours * (1 - tolerance) <= attained <= ours * (1 + 1e-9)
+        paper, ours, attained = float(paper), float(ours), float(attained)
+        tight = ours * (1 - float(tolerance)) <= attained <= ours * (1 + 1e-9)
         return self._add(
-            claim, "sharper", bool(ours < paper and tight), paper=float(paper), ours=float(ours),
-            attained=float(attained), statement=statement,
+            claim, "sharper", ours < paper and tight, paper=paper, ours=ours, attained=attained, statement=statement,
         )  # fmt: skip
 
-    def search(self, claim: str, *, bound: float, worst: float, starts: int, slack: float = 1e-9) -> bool:
+    def search(self, claim: str, *, bound: Number, worst: Number, starts: SupportsInt, slack: Number = 1e-9) -> bool:
         """An adversarial search whose worst value stays below `bound`. It corroborates and never proves."""
         return self._add(
             claim,
             "search",
-            bool(worst <= bound * (1 + slack)),
+            float(worst) <= float(bound) * (1 + float(slack)),
             bound=float(bound),
             worst=float(worst),
             starts=int(starts),
@@ -302,18 +303,20 @@ class Check:
         return self._add(claim, "recompute", True, figures=rows, statement=statement)
 
     def comparison(
-        self, claim: str, question: str, *, effect: float, low: float, high: float, n: int, p: float, data: str,
-        claimed: str = "above", threshold: float = 0.0, level: float = 0.05, statement: str | None = None,
+        self, claim: str, question: str, *, effect: Number, low: Number, high: Number, n: SupportsInt, p: Number,
+        data: str, claimed: str = "above", threshold: Number = 0.0, level: Number = 0.05,
+        statement: str | None = None,
     ) -> bool:  # fmt: skip
         """A pre-stated statistic over n paired seeds: effect, 95 % interval, p (Holm-corrected within its table).
         The paper claims that the effect lies `claimed` ("above" or "below") `threshold`. Fewer than five seeds leave
         the claim inconclusive."""
         if claimed not in ("above", "below"):
             raise ClaimError(f"claim {claim}: claimed is {claimed!r}, wanted 'above' or 'below'")
+        effect, low, high, p = map(float, (effect, low, high, p))
         return self._add(
-            claim, "comparison", bool(low <= effect <= high and 0 <= p <= 1), question=question, effect=float(effect),
-            low=float(low), high=float(high), n=int(n), p=float(p), data=data, claimed=claimed,
-            threshold=float(threshold), level=level, statement=statement,
+            claim, "comparison", low <= effect <= high and 0 <= p <= 1, question=question, effect=effect, low=low,
+            high=high, n=int(n), p=p, data=data, claimed=claimed, threshold=float(threshold), level=float(level),
+            statement=statement,
         )  # fmt: skip
 
     def needs_data(self, claim: str, why: str) -> bool:
@@ -363,9 +366,9 @@ def _boolean(claim: str, label: str, value: Any) -> bool:
     raise ClaimError(f"claim {claim}: step {label!r} is {given}, wanted true or false")
 
 
-def _breaks(observed: float, claimed: float, relation: str, margin: float) -> bool:
+def _breaks(observed: Number, claimed: Number, relation: str, margin: Number) -> bool:
     gap = float(observed) - float(claimed)
-    room = margin * max(1.0, abs(float(claimed)))
+    room = float(margin) * max(1.0, abs(float(claimed)))
     if relation not in ("<=", ">=", "=="):
         raise ClaimError(f"relation is {relation!r}, wanted '<=', '>=' or '=='")
     return {"<=": gap > room, ">=": -gap > room, "==": abs(gap) > room}[relation]

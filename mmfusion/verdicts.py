@@ -31,6 +31,7 @@ EVIDENCE = {
 KINDS = tuple(EVIDENCE)
 TYPES = frozenset(kind for kinds in EVIDENCE.values() for kind in kinds)
 FEWEST_SEEDS = 5
+MANY_FIGURES = 6
 
 
 class ClaimError(ValueError):
@@ -199,7 +200,8 @@ def _number(value: Any) -> str:
 
 
 def _instance(item: Mapping[str, Any]) -> str:
-    return f"claimed {item['relation']} {_number(item['claimed'])}, found {_number(item['observed'])}"
+    relation = {"<=": "at most", ">=": "at least", "==": "exactly"}[item["relation"]]
+    return f"claimed {relation} {_number(item['claimed'])}, found {_number(item['observed'])}"
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
@@ -226,7 +228,7 @@ def _sentence(item: Mapping[str, Any]) -> str:
     elif kind == "slip":
         line = f"Printed: {item['printed']}. Meant: {item['intended']}."
     elif kind == "recompute":
-        line = "Recomputed: " + "; ".join(_figure(label, row) for label, row in item["figures"].items()) + "."
+        line = _figures(item["figures"])
     elif kind == "comparison":
         line = (
             f"{item['question']}: effect {_number(item['effect'])} (95 % interval {_number(item['low'])} to "
@@ -239,8 +241,19 @@ def _sentence(item: Mapping[str, Any]) -> str:
     return line + failed
 
 
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A few figures are named one by one; of many, only those that do not agree."""
+    shown = figures
+    words = "Recomputed: "
+    if len(figures) > MANY_FIGURES:
+        shown = {label: row for label, row in figures.items() if not row["agrees"]}
+        words = f"Recomputed: {len(figures) - len(shown)} of {len(figures)} figures agree"
+        words += "; these do not: " if shown else ""
+    return words + "; ".join(_figure(label, row) for label, row in shown.items()) + "."
+
+
 def _figure(label: str, row: Mapping[str, Any]) -> str:
     words = f"{label}: {'agrees' if row['agrees'] else 'does not agree'}"
     if "printed" in row:
-        words += f" (printed {_number(row['printed'])}, found {_number(row['found'])})"
+        words += f" (printed {row['printed']:g}, found {row['found']:.6g})"
     return words
