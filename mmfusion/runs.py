@@ -22,7 +22,16 @@ from mmfusion.training import Corrupt, Measure, Settings, check_seeds, train
 SCHEMA = "run/1"
 KEYS = ("dataset", "fusion", "seed", "status", "config", "key", "parameters", "history", "provenance")
 # What decides a run's numbers: changing any of these files makes earlier records stale.
-_SOURCES = ("fusion.py", "objectives.py", "training.py", "runs.py", "models/*.py", "data/*.py", "measure/*.py")
+_SOURCES = (
+    "fusion.py",
+    "latent_maps.py",
+    "objectives.py",
+    "training.py",
+    "runs.py",
+    "models/*.py",
+    "data/*.py",
+    "measure/*.py",
+)
 
 
 def build(
