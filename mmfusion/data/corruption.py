@@ -30,7 +30,7 @@ Window = Float[Tensor, "batch time channels"]
 Picture = Float[Tensor, "batch 3 height width"]
 
 
-def _severity(severity: float) -> float:
+def _severity(severity: float | int) -> float:
     if not 0 <= severity <= 1:
         raise ValueError(f"severity must lie in [0, 1], got {severity}")
     return float(severity)
@@ -44,25 +44,25 @@ def _normal(like: Tensor, generator: Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 
-def sensor_noise(windows: Window, severity: float, generator: Generator) -> Window:
+def sensor_noise(windows: Window, severity: float | int, generator: Generator) -> Window:
     """White Gaussian noise of standard deviation ``severity``."""
     return windows + _severity(severity) * _normal(windows, generator)
 
 
-def sensor_dropout(windows: Window, severity: float, generator: Generator) -> Window:
+def sensor_dropout(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Readings lost independently with probability ``severity``/2; a lost one reads 0."""
     lost = _uniform(windows.shape, windows, generator) < _severity(severity) / 2
     return windows.masked_fill(lost, 0)
 
 
-def sensor_drift(windows: Window, severity: float, generator: Generator) -> Window:
+def sensor_drift(windows: Window, severity: float | int, generator: Generator) -> Window:
     """A linear drift per channel, from 0 at the window's start to at most ±2·``severity`` at its end."""
     batch, time, channels = windows.shape
     slope = 2 * _severity(severity) * (2 * _uniform((batch, 1, channels), windows, generator) - 1)
     return windows + slope * torch.linspace(0, 1, time, dtype=windows.dtype, device=windows.device)[:, None]
 
 
-def sensor_stuck(windows: Window, severity: float, generator: Generator) -> Window:
+def sensor_stuck(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Channels that repeat one reading to the window's end, each with probability ``severity``."""
     batch, time, channels = windows.shape
     stuck = _uniform((batch, 1, channels), windows, generator) < _severity(severity)
@@ -71,12 +71,12 @@ def sensor_stuck(windows: Window, severity: float, generator: Generator) -> Wind
     return windows.gather(1, torch.where(stuck, torch.minimum(now, since), now))
 
 
-def image_noise(pictures: Picture, severity: float, generator: Generator) -> Picture:
+def image_noise(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """White Gaussian noise of standard deviation ``severity``/2."""
     return (pictures + 0.5 * _severity(severity) * _normal(pictures, generator)).clamp(0, 1)
 
 
-def image_occlusion(pictures: Picture, severity: float, generator: Generator) -> Picture:
+def image_occlusion(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """One rectangle per picture, of random shape and grey level, covering at most ``severity``/2 of the area."""
     batch, _, height, width = pictures.shape
     area, stretch, top, left, grey = _uniform((5, batch, 1, 1, 1), pictures, generator)
@@ -91,20 +91,20 @@ def image_occlusion(pictures: Picture, severity: float, generator: Generator) ->
     return torch.where(covered, grey, pictures)
 
 
-def image_dropout(pictures: Picture, severity: float, generator: Generator) -> Picture:
+def image_dropout(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """Pixels that turn black, all three colours together, with probability ``severity``/2."""
     batch, _, height, width = pictures.shape
     dead = _uniform((batch, 1, height, width), pictures, generator) < _severity(severity) / 2
     return pictures.masked_fill(dead, 0)
 
 
-def image_brightness(pictures: Picture, severity: float, generator: Generator) -> Picture:
+def image_brightness(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """All values of a picture shifted by one amount, drawn from ±``severity``/2."""
     shift = _severity(severity) * (_uniform((len(pictures), 1, 1, 1), pictures, generator) - 0.5)
     return (pictures + shift).clamp(0, 1)
 
 
-Corruption = Callable[[Tensor, float, Generator], Tensor]
+Corruption = Callable[[Tensor, float | int, Generator], Tensor]
 KINDS: dict[str, dict[str, Corruption]] = {
     "sensor": {"noise": sensor_noise, "dropout": sensor_dropout, "drift": sensor_drift, "stuck": sensor_stuck},
     "camera": {
@@ -118,7 +118,7 @@ KINDS: dict[str, dict[str, Corruption]] = {
 
 def corrupt(
     batch: Mapping[str, Tensor],
-    severity: float,
+    severity: float | int,
     generator: Generator,
     kinds: Mapping[str, Sequence[str]] | None = None,
     channels: int = 20,
@@ -159,7 +159,7 @@ def corrupt(
 
 
 def _mixed(
-    clean: Tensor, name: str, severity: float, generator: Generator, kinds: Sequence[str], channels: int
+    clean: Tensor, name: str, severity: float | int, generator: Generator, kinds: Sequence[str], channels: int
 ) -> Tensor:
     shaped = clean
     if name == "sensor" and clean.ndim == 2:

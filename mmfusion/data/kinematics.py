@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 
-def downward(position: Sequence[float], yaw: float) -> tuple[np.ndarray, np.ndarray]:
+def downward(position: Sequence[float | int], yaw: float | int) -> tuple[np.ndarray, np.ndarray]:
     """Pose of a gripper that points straight down at ``position`` (m), turned by ``yaw`` (rad) about the vertical.
 
     Returns the position and the unit quaternion (w, x, y, z).

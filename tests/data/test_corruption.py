@@ -43,7 +43,7 @@ def test_shape_type_range_target_and_repeatability(modality, kind, severity, see
 def test_severity_0_is_the_identity_and_more_severity_hurts_more(modality, kind):
     x = clean(modality, count=200)
     spoil = KINDS[modality][kind]
-    assert torch.equal(spoil(x, 0.0, gen()), x)
+    assert torch.equal(spoil(x, 0, gen()), x)
     harm = [(spoil(x, s, gen(1)) - x).pow(2).mean().item() for s in (0.1, 0.5, 1.0)]
     assert 0 < harm[0] < harm[1] < harm[2]
     assert not torch.equal(spoil(x, 0.5, gen(1)), spoil(x, 0.5, gen(2)))
