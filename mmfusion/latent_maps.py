@@ -91,7 +91,7 @@ class LatentMaps(nn.Module):
         if self.spectral is None:
             return self.weights[index].new_ones(len(self.weights[index]))
         norms = self.spectral_norms(index)
-        return norms.clamp_min(1.0 if self.spectral == "projection" else torch.finfo(norms.dtype).tiny)
+        return norms.clamp_min(1.0 if self.spectral == "projection" else 1e-12)
 
     def effective_weights(self) -> list[Float[Tensor, "modality latent latent"]]:
         """The matrices that the maps apply, spectral normalisation included, one stack per layer."""

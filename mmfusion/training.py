@@ -113,7 +113,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def check_seeds(seeds: Iterable[int]) -> list[int]:
+def check_seeds(seeds: Any) -> list[int]:
     """The seeds as a list, if they are distinct whole numbers from 0 and there is at least one.
 
     Raises

@@ -69,7 +69,8 @@ class MultimodalAutoencoder(nn.Module):
         for name, spec in self.specs.items():
             tensor = inputs[name]
             if tuple(tensor.shape[1:]) != spec.shape:
-                raise ValueError(f"modality {name!r} has shape {tuple(tensor.shape)}; wants (batch, *{spec.shape})")
+                wanted = ", ".join(map(str, spec.shape))
+                raise ValueError(f"modality {name!r} has shape {tuple(tensor.shape)}; wants (batch, {wanted})")
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"modality {name!r} holds NaN or infinite values; wants finite numbers")
         lengths = {name: len(inputs[name]) for name in self.specs}

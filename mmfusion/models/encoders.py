@@ -35,7 +35,7 @@ class ImageSpec:
     ValueError : a number below 1, or an image that some layer cannot halve any more.
     """
 
-    size: int | tuple[int, int]
+    size: int | Sequence[int]
     channels: Sequence[int] = PAPER_CHANNELS
     colours: int = 3
     kernel: int = 5
@@ -199,7 +199,7 @@ def _perceptron(widths: Sequence[int]) -> list[nn.Module]:
     return layers
 
 
-def _positive(what: str, *values: int) -> None:
+def _positive(what: str, *values: object) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{what} must be whole numbers from 1, got {value!r}")
