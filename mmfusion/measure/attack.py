@@ -55,7 +55,8 @@ def ascend(
 
     Raises
     ------
-    ValueError: no start, tensors that are not float64, or an objective of another shape.
+    ValueError: no start, tensors that are not float64, negative `steps`, or an objective of another shape or one
+        through which no gradient reaches the arguments.
     """
     lengths = {name: tensor.shape[0] for name, tensor in start.items() if tensor.ndim}
     if len(lengths) != len(start) or len(set(lengths.values())) != 1 or 0 in lengths.values():
@@ -63,6 +64,8 @@ def ascend(
     single = [name for name, tensor in start.items() if tensor.dtype != torch.float64]
     if single:
         raise ValueError(f"arguments must be float64; {', '.join(single)} are not")
+    if steps < 0:
+        raise ValueError(f"steps must be at least 0, given {steps}")
     count = next(iter(lengths.values()))
     point = {name: tensor.detach().clone().requires_grad_(True) for name, tensor in start.items()}
     optimiser = torch.optim.Adam(point.values(), lr=learning_rate, maximize=True)
@@ -74,6 +77,8 @@ def ascend(
         values = objective(point)
         if values.shape != (count,):
             raise ValueError(f"the objective returned shape {tuple(values.shape)}, wanted ({count},)")
+        if steps and not values.requires_grad:
+            raise ValueError("no gradient reaches the arguments: the objective must use them, and not under no_grad")
         now = torch.where(values.detach().isfinite(), values.detach(), -torch.inf)
         if step == 0:
             initial = now.clone()

@@ -201,9 +201,7 @@ def _mixed_norm(
         length = direction.norm()
         if length == 0:
             break
-        change = torch.autograd.grad(
-            slope, parameters, direction / length, retain_graph=True, materialize_grads=True
-        )
+        change = torch.autograd.grad(slope, parameters, direction / length, retain_graph=True, materialize_grads=True)
         largest = math.sqrt(sum(float(part.square().sum()) for part in change))
         if largest == 0:
             break
