@@ -123,17 +123,18 @@ def fusion_upper_bound(fusion: Fusion, latents: Mapping[str, Float[Tensor, "batc
     """Bound on the norm of the Jacobian of a fusion operator.
 
     For sums and concatenations it holds everywhere. For attention it holds wherever no latent is longer than the
-    longest in ``latents`` and, with unit inputs, none shorter than the shortest (or ``eps``); it is infinite for the
-    variant that scales the original vectors by scores of unit vectors.
+    longest in ``latents`` and, with unit inputs, none shorter than the shortest (or ``eps``).
 
     Raises ``TypeError`` for an operator it does not know.
 
-    Sources: :mod:`mmfusion.bounds`; for score maps with a hidden layer the bound (l R + b)(3 l R + b).
+    Sources: :mod:`mmfusion.bounds`, with score maps of constant l and value b at zero: (l R + b)(3 l R + b), and for
+    scores of unit vectors that scale the original ones (l + b)(2 l + b + l rho), rho being the ratio of longest to
+    shortest, which is 2 + rho for normalised linear maps.
     """
     if isinstance(fusion, Sum):
         return abs(fusion.scale) * math.sqrt(len(fusion.modalities))
     if isinstance(fusion, MatchedConcat):
-        return abs(fusion.scale) * (1 + _score_constants(fusion.latent_maps, 0.0)[0])
+        return abs(fusion.scale) * (1 + _score_constants(fusion.latent_maps)[0])
     if isinstance(fusion, Concat):
         return abs(fusion.scale)
     if not isinstance(fusion, BilinearAttention):
@@ -141,12 +142,13 @@ def fusion_upper_bound(fusion: Fusion, latents: Mapping[str, Float[Tensor, "batc
     norms = fusion.stack(latents).detach().double().norm(dim=-1)
     temperature = getattr(fusion, "temperature", 1.0)
     if not (isinstance(fusion, NormalisedAttention) and fusion.unit_inputs):
-        slope, offset = _score_constants(fusion.score_maps, float(norms.max()))
+        slope, offset = _score_constants(fusion.score_maps)
         return float(bounds.attention_lipschitz_scores(slope, offset, float(norms.max()))) / temperature
-    if fusion.scale_output != "unit":
-        return math.inf
-    slope, offset = _score_constants(fusion.score_maps, 1.0)
+    slope, offset = _score_constants(fusion.score_maps)
     shortest = max(float(norms.min()), fusion.eps)
+    if fusion.scale_output == "original":
+        spread = float(norms.max()) / shortest
+        return (slope + offset) * (slope + offset + slope * (1 + spread)) / temperature
     return float(bounds.attention_lipschitz_scores(slope, offset, 1.0)) / (temperature * shortest)
 
 
@@ -213,7 +215,7 @@ def _mixed_norm(
     return largest
 
 
-def _score_constants(maps: nn.Module, radius: float) -> tuple[float, float]:
+def _score_constants(maps: nn.Module) -> tuple[float, float]:
     """Lipschitz constant of the worst score map, and the norm of its value at zero at most."""
     slope, offset = 1.0, 0.0
     biases = list(maps.biases) or [None] * len(maps.weights)

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
+from mmfusion import bounds
 from mmfusion.fusion import FUSIONS, Concat, NormalisedAttention, make_fusion
 from mmfusion.measure import autoencoder as measures
 from mmfusion.models import MultimodalAutoencoder
 from mmfusion.models.encoders import ImageSpec, VectorSpec
 
+BIASED = ("attention-plain", "attention", "attention-original", "concat-matched")
 SPECS = {"camera": ImageSpec(15, channels=(4, 6)), "sensor": VectorSpec(7, widths=(9,))}
 
 
@@ -135,10 +137,11 @@ def test_dead_networks_have_constant_zero():
     assert found["end_to_end/lower"] == found["encoder/camera/lower"] == found["gradient/encoder/sensor"] == 0.0
 
 
-@pytest.mark.parametrize("name", FUSIONS)
-def test_fusion_bound_holds_at_random_latents(name):
+@pytest.mark.parametrize(("name", "bias"), [*((name, False) for name in FUSIONS), *((n, True) for n in BIASED)])
+def test_fusion_bound_holds_at_random_latents(name, bias):
     generator = torch.Generator().manual_seed(4)
-    fusion = make_fusion(name, ["a", "b", "c"], 5).double().eval()
+    options = {"bias": True} if bias else {}
+    fusion = make_fusion(name, ["a", "b", "c"], 5, **options).double().eval()
     latents = {key: torch.randn(6, 5, dtype=torch.float64, generator=generator) for key in "abc"}
     bound = measures.fusion_upper_bound(fusion, latents)
     for index in range(6):
@@ -149,11 +152,17 @@ def test_fusion_bound_holds_at_random_latents(name):
         assert float(torch.linalg.matrix_norm(jacobian, ord=2)) <= bound * (1 + 1e-9)
 
 
-def test_fusion_bound_says_infinite_or_refuses():
+def test_fusion_bound_with_one_layer_is_the_closed_form():
+    latents = {"a": torch.tensor([[2.0, 0, 0, 0]]), "b": torch.tensor([[0.0, 0.5, 0, 0]])}
+    unit = NormalisedAttention(["a", "b"], 4)
+    assert measures.fusion_upper_bound(unit.eval(), latents) == pytest.approx(3 / (2 * 0.5))
+    original = NormalisedAttention(["a", "b"], 4, scale_output="original")
+    expected = bounds.normalised_attention_lipschitz_original(4.0, 4)
+    assert measures.fusion_upper_bound(original.eval(), latents) == pytest.approx(expected)
+
+
+def test_fusion_bound_refuses_what_it_does_not_know():
     latents = {key: torch.ones(2, 4) for key in "ab"}
-    assert measures.fusion_upper_bound(NormalisedAttention(["a", "b"], 4, scale_output="original"), latents) == math.inf
-    biased = make_fusion("attention-plain", ["a", "b"], 4, bias=True)
-    assert measures.fusion_upper_bound(biased, latents) > 0
 
     class Other(Concat.__base__):
         pass
