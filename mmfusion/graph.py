@@ -22,10 +22,10 @@ MARKS = {
     "check failed": "✕", "corroborated": "≈", "not yet examined": "○",
 }  # fmt: skip
 assert set(MARKS) == set(VERDICTS)
-BOX = (156, 52)
-STEP = (204, 64)
+BOX = (170, 52)
+STEP = (216, 64)
 MARGIN, HEAD, GAP = 12, 26, 14
-LETTERS = 27
+LETTERS = 25
 
 
 @dataclass(frozen=True)

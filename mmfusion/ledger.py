@@ -44,9 +44,9 @@ def filters(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def table(verdicts: Mapping[str, Verdict], links: Mapping[str, str]) -> str:
-    """One row per claim: id and place, statement, kind, verdict with what holds instead, link to the evidence."""
+    """One row per claim: id, place and kind; statement and what holds instead; verdict and link to the evidence."""
     rows = "".join(_row(verdict, links.get(name)) for name, verdict in verdicts.items())
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Statement", "Verdict", "Evidence"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Statement", "Verdict"))
     return (
         f'<table class="ledger {MATHS}" id="ledger-table"><caption>Every claim, its verdict and its evidence</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -85,9 +85,11 @@ def _row(verdict: Verdict, link: str | None) -> str:
     claim = verdict.claim
     holds = f'<p class="ledger-holds"><b>What holds.</b> {to_html(verdict.corrected)}</p>' if verdict.corrected else ""
     reported = f'<p class="ledger-reported">Reported: {to_html(claim.reported)}</p>' if claim.reported else ""
-    evidence = "none yet"
+    evidence = ""
     if link:
-        evidence = f'<a href="{html.escape(link)}" aria-label="Evidence for {html.escape(claim.id)}">see the check</a>'
+        evidence = (
+            f' <a href="{html.escape(link)}" aria-label="Evidence for {html.escape(claim.id)}">see the evidence</a>'
+        )
     # What the search looks through: words and formulas as written, before the typesetter has them.
     words = " ".join((claim.id, claim.where, claim.title, claim.statement, verdict.label, verdict.corrected or ""))
     return (
@@ -100,8 +102,7 @@ def _row(verdict: Verdict, link: str | None) -> str:
         f'<td data-label="Statement"><p><b>{html.escape(claim.title)}.</b> {to_html(claim.statement)}</p>'
         f"{reported}{holds}</td>"
         f'<td data-label="Verdict"><span class="ledger-verdict verdict-{verdict.slug}">'
-        f"{MARKS[verdict.verdict]} {html.escape(verdict.label)}</span></td>"
-        f'<td data-label="Evidence">{evidence}</td></tr>'
+        f"{MARKS[verdict.verdict]} {html.escape(verdict.label)}</span>{evidence}</td></tr>"
     )
 
 
