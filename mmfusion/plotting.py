@@ -65,14 +65,16 @@ def house_style() -> None:
         "grid.alpha": 0.18, "grid.linewidth": 0.8, "lines.linewidth": 2.0, "lines.markersize": 5,
         "axes.prop_cycle": mpl.cycler(color=[BLUE, RED, GREEN, ORANGE, PURPLE, NEUTRAL]),
         "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-        "grid.color": INK, "axes.titlecolor": INK, "legend.labelcolor": INK, "patch.edgecolor": INK,
+        "grid.color": INK, "axes.titlecolor": INK, "legend.labelcolor": INK, "patch.edgecolor": INK, "hatch.color": INK,
         "boxplot.boxprops.color": INK, "boxplot.whiskerprops.color": INK, "boxplot.capprops.color": INK,
         "boxplot.medianprops.color": INK, "boxplot.flierprops.markeredgecolor": INK,
         "svg.fonttype": "path", "svg.hashsalt": "mmfusion", "image.cmap": "cividis", "mathtext.fontset": "dejavusans",
     })  # fmt: skip
 
 
-def label_line(axes: Any, line: Any, text: str, *, offset: tuple[float, float] = (6, 0), at: int = -1) -> None:
+def label_line(
+    axes: Any, line: Any, text: str, *, offset: tuple[float | int, float | int] = (6, 0), at: int = -1
+) -> None:
     """Write `text` beside a line's point (by default its last), in the line's colour; `offset` in points."""
     x, y = line.get_xdata()[at], line.get_ydata()[at]
     axes.annotate(
@@ -109,6 +111,11 @@ class Figure:
         )
 
 
+def _named(name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ValueError(f"figure name {name!r}: wanted lower-case letters, digits and single dashes")
+
+
 def _compact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
@@ -135,10 +142,13 @@ def publish(
     data: the plotted numbers (columns of equal length), offered as CSV.
     provenance: facts of the run (profile, data set and hash, seeds, device); versions and commit are added.
     """
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError(f"figure name {name!r}: wanted lower-case letters, digits and single dashes")
+    _named(name)
     if not alt.strip():
         raise ValueError(f"figure {name}: alt text is empty")
+    try:
+        frame = None if data is None else pd.DataFrame(data)
+    except ValueError as error:
+        raise ValueError(f"figure {name}: data must be columns of equal length ({error})") from error
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -150,9 +160,13 @@ def publish(
     # Matplotlib reuses ids such as figure_1 and glyph names in every file; one page holds several.
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{html.escape(alt)}" '
-                 r'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1)  # fmt: skip
-    frame = None if data is None else pd.DataFrame(data)
+    label = html.escape(" ".join(alt.split()))
+    head = (
+        'role="img" aria-label="' + label + '" xmlns="http://www.w3.org/2000/svg" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    # A function, not a template: words may hold backslashes.
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', lambda match: f'<svg viewBox="{match[1]}" {head}', svg, count=1)
     return Figure(name, svg, alt, caption, frame, _facts(provenance))
 
 
@@ -167,6 +181,10 @@ def table(
     """A table with caption, CSV and provenance. Numbers are rounded on the page to `precision` significant digits,
     not in the CSV; text cells may hold `$…$`."""
     from mmfusion.claims import to_html
+
+    _named(name)
+    if not caption.strip():
+        raise ValueError(f"table {name}: caption is empty")
 
     def cell(value: Any) -> str:
         if isinstance(value, float):

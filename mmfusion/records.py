@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -27,20 +28,24 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
     file, if any, is then untouched and nothing is left behind.
     """
     path = Path(path)
-    handle = None
+    name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
+        name = None
     except OSError as error:
-        if handle is not None:
-            Path(name).unlink(missing_ok=True)
         raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # Also after an interrupt, which is no OSError.
+        if name is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
     return path
 
 
@@ -74,13 +79,14 @@ def read(path: str | os.PathLike, schema: str, required: Iterable[str] = ()) -> 
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"cannot read record {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(
             f"record {path} is truncated or not JSON ({error}); delete it to have it made anew"
         ) from error
-    found = record.get("schema") if isinstance(record, dict) else type(record).__name__
-    if found != schema:
-        raise RecordError(f"record {path} has schema {found!r}, wanted {schema!r}")
+    if not isinstance(record, dict):
+        raise RecordError(f"record {path} holds a {type(record).__name__}, wanted a mapping with schema {schema!r}")
+    if record.get("schema") != schema:
+        raise RecordError(f"record {path} has schema {record.get('schema')!r}, wanted {schema!r}")
     missing = [key for key in required if key not in record]
     if missing:
         raise RecordError(f"record {path} lacks {', '.join(missing)}")
@@ -94,13 +100,15 @@ def digest(value: Any) -> str:
 
 
 def _commit() -> str:
+    """This project's commit; "unknown" outside its repository, also where another one surrounds the package."""
     root = Path(__file__).resolve().parent
+    command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "--short=10", "HEAD"]
     try:
-        command = ["git", "-C", str(root), "rev-parse", "--short=10", "HEAD"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    top, _, commit = done.stdout.strip().partition("\n")
+    return commit if done.returncode == 0 and Path(top).resolve() == root.parent else "unknown"
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

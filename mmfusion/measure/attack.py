@@ -42,7 +42,7 @@ def ascend(
     objective: Callable[[dict[str, Tensor]], Tensor],
     start: Mapping[str, Tensor],
     steps: int = 300,
-    learning_rate: float = 0.05,
+    learning_rate: float | int = 0.05,
 ) -> Attack:
     """Maximise `objective` from every start at once by Adam, keeping the best point of each path.
 
