@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 MINIMUM_PAIRS = 5
@@ -164,6 +165,51 @@ def mean_interval(values: Sequence[Value], level: float = 0.95) -> tuple[float, 
         raise ValueError("mean_interval needs at least one finite value")
     low, high, _ = _student(array, 0.0, level)
     return float(array.mean()), low, high
+
+
+def deviations(values: Mapping[Any, Value]) -> dict[Any, float]:
+    """Absolute distance of each value from the median, by seed: the larger, the less consistent.
+
+    Comparing them in pairs is the paired form of Brown and Forsythe's test for equal spread. Values that are missing or
+    not finite stay so. Raises ``ValueError`` when nothing finite remains.
+    """
+    numbers = {key: math.nan if value is None else float(value) for key, value in values.items()}
+    finite = [value for value in numbers.values() if math.isfinite(value)]
+    if not finite:
+        raise ValueError("deviations needs at least one finite value")
+    middle = float(np.median(finite))
+    return {key: abs(value - middle) for key, value in numbers.items()}
+
+
+def geometric_band(table: pd.DataFrame, level: float | int = 0.95) -> pd.DataFrame:
+    """Geometric mean over seeds and its Student t interval, row by row.
+
+    ``table`` holds positive values, one column per seed, for example one row per epoch; missing ones are left out.
+    Returns columns ``mean``, ``low``, ``high`` and ``n`` on the same index; rows without any value are dropped.
+    """
+    rows = {}
+    for index, row in table.iterrows():
+        logs = np.log10(row.dropna().astype(float))
+        if len(logs):
+            mean, low, high = mean_interval(logs.tolist(), level)
+            rows[index] = (10**mean, 10**low, 10**high, len(logs))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n"])
+
+
+def as_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
+    """One row per comparison, in words that a table can show; ratios instead of logarithms."""
+    rows = []
+    for c in comparisons:
+        values = (c.effect, c.low, c.high, c.bootstrap_low, c.bootstrap_high, c.threshold)
+        logarithms = c.scale == "log10 ratio"
+        effect, low, high, boot_low, boot_high, threshold = (10**v for v in values) if logarithms else values
+        rows.append({
+            "question": c.question, "scale": "ratio" if logarithms else "difference", "effect": effect,
+            "95 % interval": f"{low:.3g} to {high:.3g}", "bootstrap": f"{boot_low:.3g} to {boot_high:.3g}",
+            "compared with": threshold, "n": c.n, "diverged": c.excluded, "p (Holm)": c.p, "p (sign test)": c.p_sign,
+            "side": c.side(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def _aligned(question: str, left: Any, right: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +108,36 @@ def test_mean_interval_matches_scipy_and_leaves_out_divergence():
     expected = stats.ttest_1samp(values[:3], 0).confidence_interval(0.95)
     assert (mean, low, high) == pytest.approx((7 / 3, expected.low, expected.high))
     assert statistics.mean_interval([2.0]) == (2.0, 2.0, 2.0)
+
+
+def test_deviations_compare_spread_as_brown_and_forsythe_do():
+    rng = np.random.default_rng(2)
+    left, right = rng.normal(0, 1, 9), rng.normal(0, 3, 9)
+    first, second = (list(statistics.deviations(dict(enumerate(side))).values()) for side in (left, right))
+    expected = stats.levene(left, right, center="median")
+    assert stats.ttest_ind(first, second).statistic ** 2 == pytest.approx(expected.statistic)
+    assert math.isnan(statistics.deviations({0: 1.0, 1: None})[1])
+    with pytest.raises(ValueError, match="finite"):
+        statistics.deviations({0: None})
+
+
+def test_geometric_band_is_the_interval_of_the_logarithms():
+    table = pd.DataFrame({0: [1.0, 10.0, None], 1: [100.0, 10.0, None], 2: [10.0, None, None]}, index=[0, 5, 10])
+    band = statistics.geometric_band(table)
+    assert list(band.index) == [0, 5]
+    assert band["n"].tolist() == [3, 2]
+    assert band["mean"].tolist() == pytest.approx([10, 10])
+    low, high = stats.ttest_1samp([0, 2, 1], 0).confidence_interval(0.95)
+    assert (band.low[0], band.high[0]) == pytest.approx((10**low, 10**high))
+
+
+def test_as_frame_shows_ratios_and_differences():
+    ratio = statistics.paired("a", [10, 10, 10], [1, 1, 1], scale="log10 ratio", threshold=1.0)
+    difference = statistics.paired("b", [3, 3, 3], [1, 1, 1])
+    frame = statistics.as_frame([ratio, difference])
+    assert frame.effect.tolist() == pytest.approx([10, 2])
+    assert frame["compared with"].tolist() == [10, 0]
+    assert frame["scale"].tolist() == ["ratio", "difference"]
 
 
 @pytest.mark.parametrize(
