@@ -22,8 +22,8 @@ MARKS = {
     "check failed": "✕", "corroborated": "≈", "not yet examined": "○",
 }  # fmt: skip
 assert set(MARKS) == set(VERDICTS)
-BOX = (170, 52)
-STEP = (216, 64)
+BOX = (170, 64)
+STEP = (216, 76)
 MARGIN, HEAD, GAP = 12, 26, 14
 LETTERS = 25
 
@@ -137,14 +137,17 @@ def _node(plan: Layout, verdict: Verdict, needs: Sequence[str], link: str | None
     rests = f" Rests on {', '.join(needs)}." if needs else ""
     said = html.escape(f"{claim.id}, {verdict.label}: {claim.title}.{rests}")
     # A verdict's weight shows in the box's outline too: round where a claim stands, square where it falls.
-    title = textwrap.shorten(claim.title, LETTERS, placeholder="…")
+    lines = textwrap.wrap(claim.title, LETTERS, max_lines=2, placeholder="…")
+    title = "".join(
+        f'<tspan x="{x + 10:g}" y="{y + 30 + 13 * i:g}">{html.escape(line)}</tspan>' for i, line in enumerate(lines)
+    )
     corner = 3 if MARKS[verdict.verdict] == "✕" else 12
     body = (
         f"<title>{said}</title>"
         f'<rect x="{x:g}" y="{y:g}" width="{BOX[0]}" height="{BOX[1]}" rx="{corner}"/>'
         f'<text class="name" x="{x + 10:g}" y="{y + 16:g}">{html.escape(claim.id)}</text>'
-        f'<text x="{x + 10:g}" y="{y + 30:g}">{html.escape(title)}</text>'
-        f'<text class="verdict-word" x="{x + 10:g}" y="{y + 44:g}">{html.escape(words)}</text>'
+        f"<text>{title}</text>"
+        f'<text class="verdict-word" x="{x + 10:g}" y="{y + BOX[1] - 7:g}">{html.escape(words)}</text>'
     )
     frame = f'class="node verdict-{verdict.slug}" data-node="{html.escape(claim.id)}" aria-label="{said}"'
     if link:
