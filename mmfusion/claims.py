@@ -49,7 +49,10 @@ class Ledger:
         for claim in claims:
             if claim.id in self.claims:
                 raise ClaimError(f"claim {claim.id} is stated twice")
-            _check_fields(claim)
+            if claim.id.split() != [claim.id]:
+                raise ClaimError(f"claim id {claim.id!r} holds spaces")
+            if claim.kind not in KINDS:
+                raise ClaimError(f"claim {claim.id} is of kind {claim.kind!r}, wanted one of {', '.join(KINDS)}")
             self.claims[claim.id] = claim
         for claim in self.claims.values():
             unknown = [name for name in claim.depends if name not in self.claims]
@@ -157,21 +160,13 @@ def _claim(row: Any, position: int, path: Path) -> Claim:
     if unknown or missing:
         wrong = [f"unknown field {', '.join(unknown)}"] * bool(unknown) + [f"no {', '.join(missing)}"] * bool(missing)
         raise ClaimError(f"claim {row['id']} of {path}: {'; '.join(wrong)}")
+    for name, value in row.items():
+        if name != "depends" and not (isinstance(value, str) and value.strip()):
+            raise ClaimError(f"claim {row['id']} of {path}: {name} is {value!r}, wanted text")
     depends = row.get("depends") or ()
-    if isinstance(depends, str):
+    if not isinstance(depends, list | tuple) or not all(isinstance(need, str) for need in depends):
         raise ClaimError(f"claim {row['id']} of {path}: depends is {depends!r}, wanted a list of ids")
     return Claim(**{**row, "depends": tuple(depends)})
-
-
-def _check_fields(claim: Claim) -> None:
-    for item in fields(Claim):
-        value = getattr(claim, item.name)
-        if item.name != "depends" and value is not None and not (isinstance(value, str) and value.strip()):
-            raise ClaimError(f"claim {claim.id}: {item.name} is {value!r}, wanted text")
-    if claim.id.split() != [claim.id]:
-        raise ClaimError(f"claim id {claim.id!r} holds spaces")
-    if claim.kind not in KINDS:
-        raise ClaimError(f"claim {claim.id} is of kind {claim.kind!r}, wanted one of {', '.join(KINDS)}")
 
 
 def _plain(value: Any) -> Any:

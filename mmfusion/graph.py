@@ -22,9 +22,9 @@ MARKS = {
     "check failed": "✕", "corroborated": "≈", "not yet examined": "○",
 }  # fmt: skip
 assert set(MARKS) == set(VERDICTS)
-BOX = (170, 64)
-STEP = (216, 76)
-MARGIN, HEAD, GAP = 12, 26, 14
+BOX = (170.0, 64.0)
+STEP = (216.0, 76.0)
+MARGIN, HEAD, GAP = 12.0, 26.0, 14.0
 LETTERS = 25
 
 
@@ -112,7 +112,7 @@ def svg(verdicts: Mapping[str, Verdict], groups: Mapping[str, str], links: Mappi
     for group, top, height in plan.bands:
         parts.append(
             f'<rect class="band" x="1" y="{top:g}" width="{plan.width - 2:g}" height="{height:g}" rx="8"/>'
-            f'<text class="band-name" x="{MARGIN}" y="{top + 17:g}">{html.escape(group)}</text>'
+            f'<text class="band-name" x="{MARGIN:g}" y="{top + 17:g}">{html.escape(group)}</text>'
         )
     parts += [_edge(plan, need, name) for name, needs in depends.items() for need in needs]
     parts += [_node(plan, verdict, depends[name], links.get(name)) for name, verdict in verdicts.items()]
@@ -144,7 +144,7 @@ def _node(plan: Layout, verdict: Verdict, needs: Sequence[str], link: str | None
     corner = 3 if MARKS[verdict.verdict] == "✕" else 12
     body = (
         f"<title>{said}</title>"
-        f'<rect x="{x:g}" y="{y:g}" width="{BOX[0]}" height="{BOX[1]}" rx="{corner}"/>'
+        f'<rect x="{x:g}" y="{y:g}" width="{BOX[0]:g}" height="{BOX[1]:g}" rx="{corner}"/>'
         f'<text class="name" x="{x + 10:g}" y="{y + 16:g}">{html.escape(claim.id)}</text>'
         f"<text>{title}</text>"
         f'<text class="verdict-word" x="{x + 10:g}" y="{y + BOX[1] - 7:g}">{html.escape(words)}</text>'
