@@ -48,7 +48,7 @@ TRAIN_CODE = imports.of_notebook("notebooks/lipschitz/train.md")
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
 RUNS = f"{BUILD}/runs/{imports.digest([*TRAIN_CODE, LOCK])}"
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
-NOTEBOOKS = [page for page, source in SOURCES.items() if Path(source).is_file() and stage.has_code(Path(source))]
+NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
 
 
 def code(notebook):
@@ -178,7 +178,7 @@ rule overview:
 def book_input(_):
     return [
         "_config.yml", "_toc.yml", "book/references.bib", LOCK, "workflow/stage.py",
-        *sorted(str(path) for path in Path("book/_static").rglob("*") if path.is_file()),
+        *sorted(str(path) for name in ("_static", "_ext") for path in Path("book", name).glob("*.*")),
         *(source for page, source in SOURCES.items() if page not in NOTEBOOKS),
         *(f"{EXECUTED}/{page}.ipynb" for page in NOTEBOOKS),
     ]

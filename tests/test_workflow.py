@@ -101,6 +101,8 @@ def test_hollow_and_missing_notebooks_are_refused(tmp_path: Path) -> None:
         ("[a](y.md#claim-A)", '<a href="y.html#claim-A">a</a>'),
         ("[a](https://example.org/y.md)", "[a](https://example.org/y.md)"),
         ("[a](y.html)", "[a](y.html)"),
+        ("[`A-1`](#claim-A-1)", '<a href="#claim-A-1">`A-1`</a>'),
+        ("[a](#why)", "[a](#why)"),
     ],
 )
 def test_links_are_rewritten_for_the_book(written: str, staged: str) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
+LONGEST_OPEN_CELL = 12
 LINK = re.compile(r"\[([^\]]+)\]\((?!\w+://)([^)\s#]+)\.md(#[^)\s]+)?\)")
+HERE = re.compile(r"\[([^\]]+)\]\((#(?:claim|figure)-[^)\s]+)\)")
 
 
 def pages(toc: Path) -> list[str]:
@@ -38,7 +40,8 @@ def stage(executed: Path, folder: Path, toc: Path = Path("_toc.yml")) -> None:
     folder.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(toc.parent / name, folder)
-    shutil.copytree(toc.parent / "book/_static", folder / "book/_static")
+    for name in ("_static", "_ext"):
+        shutil.copytree(toc.parent / "book" / name, folder / "book" / name)
     shutil.copy(toc.parent / "book/references.bib", folder / "book")
     for page in pages(toc):
         source = toc.parent / f"{page}.md"
@@ -53,7 +56,8 @@ def stage(executed: Path, folder: Path, toc: Path = Path("_toc.yml")) -> None:
 
 
 def write_notebook(executed: Path, target: Path) -> None:
-    """Copy an executed notebook; hollow ones (code cells, not one output) are refused, the pipeline's cell hidden."""
+    """Copy an executed notebook; hollow ones (code cells, not one output) are refused, the pipeline's cell
+    goes, parameters and long cells are folded."""
     if not executed.is_file():
         sys.exit(f"no executed notebook {executed}; run the pipeline first")
     notebook = nbformat.read(executed, as_version=4)
@@ -66,8 +70,9 @@ def write_notebook(executed: Path, target: Path) -> None:
             cell.source = relink(cell.source)
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]
-        elif "parameters" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
+        elif cell.cell_type == "code" and not {"remove-cell", "remove-input", "hide-input"} & set(tags):
+            if "parameters" in tags or cell.source.count("\n") >= LONGEST_OPEN_CELL:
+                cell.metadata["tags"] = [*tags, "hide-input"]
     nbformat.write(notebook, target)
 
 
@@ -79,7 +84,7 @@ def relink(text: str) -> str:
         label, page, anchor = match.groups()
         return f'<a href="{page}.html{anchor}">{label}</a>' if anchor else f"[{label}]({page})"
 
-    return LINK.sub(target, text)
+    return HERE.sub(r'<a href="\2">\1</a>', LINK.sub(target, text))
 
 
 def build(folder: Path, html: Path) -> None:
