@@ -197,17 +197,16 @@ def geometric_band(table: pd.DataFrame, level: float | int = 0.95) -> pd.DataFra
 
 
 def as_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """One row per comparison, in words that a table can show; ratios instead of logarithms."""
+    """One row per comparison, in words that a table can show; ratios instead of logarithms; "against" is the null."""
     rows = []
     for c in comparisons:
         values = (c.effect, c.low, c.high, c.bootstrap_low, c.bootstrap_high, c.threshold)
         logarithms = c.scale == "log10 ratio"
         effect, low, high, boot_low, boot_high, threshold = (10**v for v in values) if logarithms else values
         rows.append({
-            "question": c.question, "scale": "ratio" if logarithms else "difference", "effect": effect,
+            "question": f"{c.question} ({'ratio' if logarithms else 'difference'})", "effect": effect,
             "95 % interval": f"{low:.3g} to {high:.3g}", "bootstrap": f"{boot_low:.3g} to {boot_high:.3g}",
-            "compared with": threshold, "n": c.n, "diverged": c.excluded, "p (Holm)": c.p, "p (sign test)": c.p_sign,
-            "side": c.side(),
+            "against": threshold, "n": c.n, "diverged": c.excluded, "p": c.p, "p, sign test": c.p_sign,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

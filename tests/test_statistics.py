@@ -136,8 +136,8 @@ def test_as_frame_shows_ratios_and_differences():
     difference = statistics.paired("b", [3, 3, 3], [1, 1, 1])
     frame = statistics.as_frame([ratio, difference])
     assert frame.effect.tolist() == pytest.approx([10, 2])
-    assert frame["compared with"].tolist() == [10, 0]
-    assert frame["scale"].tolist() == ["ratio", "difference"]
+    assert frame["against"].tolist() == [10, 0]
+    assert frame["question"].tolist() == ["a (ratio)", "b (difference)"]
 
 
 @pytest.mark.parametrize(
