@@ -1,4 +1,4 @@
-"""Sphinx extension: drop the scripts of live-code cells (thebe), which point to another host and which we do not use."""
+"""Sphinx extension: drop the scripts of live code cells (thebe): they name another host, and no page uses them."""
 
 from __future__ import annotations
 
