@@ -8,7 +8,7 @@ from mmfusion.models import ImageSpec, MultimodalAutoencoder, VectorSpec
 from mmfusion.objectives import reconstruction_errors, total_error
 from mmfusion.training import Settings, check_seeds, find_device, train
 
-SPECS = {"camera": ImageSpec(8, (3, 2)), "sensor": VectorSpec(6, (5,))}
+SPECS = {"camera": ImageSpec(8, (3, 6)), "sensor": VectorSpec(6, (9,))}
 
 
 def dataset(count=22, seed=0):
