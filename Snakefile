@@ -43,10 +43,10 @@ THEORY = [
 DATA = PROFILE["data"]
 TRAIN = PROFILE["train"]
 DATA_CODE = imports.closure("import mmfusion.data")
-TRAIN_CODE = imports.of_notebook("notebooks/lipschitz/train.md")
-# Data and runs lie in folders named by the code that makes them: another version never reuses them.
+# Data lie in a folder named by the code that makes them: another version never reuses them. A run's record carries
+# the digests of its data, settings and code, so that a finished run is kept exactly as long as it is still right.
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
-RUNS = f"{BUILD}/runs/{imports.digest([*TRAIN_CODE, LOCK])}"
+RUNS = f"{BUILD}/runs"
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
 NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
 

@@ -40,15 +40,17 @@ COLOURS = {
     "sum": RED, "concat": BLUE, "attention": GREEN,
     "sum-scaled": RED, "concat-scaled": BLUE, "concat-matched": PURPLE,
     "attention-plain": ORANGE, "attention-scaled": PURPLE, "attention-regularised": BLUE,
+    "attention-original": RED,
 }  # fmt: skip
 MARKERS = {
     "sum": "o", "concat": "s", "attention": "^", "sum-scaled": "o", "concat-scaled": "s", "concat-matched": "D",
-    "attention-plain": "v", "attention-scaled": "P", "attention-regularised": "X",
+    "attention-plain": "v", "attention-scaled": "P", "attention-regularised": "X", "attention-original": "*",
 }  # fmt: skip
 DASHES = {
     "sum": "-", "concat": (0, (5, 1.5)), "attention": (0, (1.2, 1.2)), "sum-scaled": (0, (3, 1, 1, 1)),
     "concat-scaled": (0, (3, 1, 1, 1)), "concat-matched": (0, (7, 2)), "attention-plain": "-",
     "attention-scaled": (0, (5, 1.5)), "attention-regularised": (0, (3, 1, 1, 1)),
+    "attention-original": (0, (4, 1, 1, 1)),
 }  # fmt: skip
 # A colour that no data uses: `publish` turns it into the page's text colour.
 INK = "#010203"
