@@ -204,7 +204,10 @@ class Check:
         """Symbolic identities: each value is a SymPy expression or matrix that must vanish, or a pair (left, right)."""
         if not identities:
             raise ClaimError(f"claim {claim}: no identity given")
-        residuals = {label: _residual(value) for label, value in identities.items()}
+        # SymPy takes a second to import, and only theory pages need it.
+        from mmfusion.symbolic import residual
+
+        residuals = {label: residual(value) for label, value in identities.items()}
         broken = {label: str(r)[:200] for label, r in residuals.items() if r != 0}
         return self._add(claim, "identity", not broken, identities=list(identities), broken=broken)
 
@@ -367,17 +370,3 @@ def _breaks(observed: Number, claimed: Number, relation: str, margin: Number) ->
     if relation not in ("<=", ">=", "=="):
         raise ClaimError(f"relation is {relation!r}, wanted '<=', '>=' or '=='")
     return {"<=": gap > room, ">=": -gap > room, "==": abs(gap) > room}[relation]
-
-
-def _residual(value: Any) -> Any:
-    """Simplify a residual to 0 where it vanishes; matrices by entry."""
-    import sympy
-
-    if isinstance(value, tuple):
-        left, right = value
-        value = left - right
-    if isinstance(value, sympy.MatrixBase):
-        entries = [_residual(entry) for entry in value]
-        return 0 if all(entry == 0 for entry in entries) else sympy.Matrix(value.shape[0], value.shape[1], entries)
-    value = sympy.expand(sympy.sympify(value))
-    return value if value == 0 else sympy.simplify(value)

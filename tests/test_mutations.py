@@ -185,7 +185,10 @@ def survives(result: Run, mutation: dict[str, str]) -> str | None:
             return f"{claim}: {mutation['replace']!r} stops a cell without evidence: {refusal}"
         except Exception as error:
             return f"{claim}: {mutation['replace']!r} breaks the code: {type(error).__name__}: {error}"
-    after = the_check(names, result.name).verdict(claim)
+        after = the_check(names, result.name).verdict(claim)
+        if after.verdict == "check failed":
+            # No later evidence can mend this.
+            return None
     if (after.verdict, after.intended) != (before.verdict, before.intended):
         return None
     return f"{claim}: still {before.label!r} with {mutation['replace']!r} for {mutation['find']!r}"
