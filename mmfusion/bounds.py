@@ -229,14 +229,15 @@ def sum_lipschitz_paper(constants: Iterable[Quantity]) -> Quantity:
 
 
 def sum_lipschitz_shared(constants: Iterable[Quantity]) -> tuple[Quantity, Quantity]:
-    """(low, high) = (0, Σ L_i) for summed encoders of one shared input; neither can be improved in general.
+    """(low, high) = (max(0, 2 max L_i − Σ L_i), Σ L_i) for summed encoders of one shared input; both are attained.
 
-    The low end occurs where encoders cancel, which needs every L_i ≤ the sum of the others. For the same encoders
+    At the low end the other encoders cancel as much of the steepest as they can. For the same encoders
     L_sum ≤ √n L_concat, since the sum is [I … I] after the concatenation. Corrects the appendix to Theorem 3.3 of
     paper A; proof: page "lipschitz/aggregation".
     """
-    total = sum(_constants(constants))
-    return 0 * total, total
+    constants = _constants(constants)
+    total = sum(constants)
+    return _largest([0 * total, 2 * _largest(constants) - total]), total
 
 
 # Gradients of the reconstruction loss, as functions of the input.

@@ -82,7 +82,8 @@ def test_printed_and_corrected_values_at_one_point():
     assert bounds.concat_lipschitz([3, 4]) == 4 and bounds.concat_lipschitz_paper([3, 4]) == 5
     assert bounds.concat_lipschitz_shared([3, 4]) == (4, 5)
     assert bounds.sum_lipschitz_bounds([3, 4]) == (4, 5) and bounds.sum_lipschitz_paper([3, 4]) == 7
-    assert bounds.sum_lipschitz_shared([3, 4]) == (0, 7)
+    assert bounds.sum_lipschitz_shared([3, 4, 5]) == (0, 12)
+    assert bounds.sum_lipschitz_shared([3, 4]) == (1, 7)
 
 
 def test_jacobian_constant_closed_forms_and_limits():
