@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,20 +139,40 @@ def test_the_graph_runs_on_slurm() -> None:
     assert "train" in done.stdout + done.stderr
 
 
-def test_editing_one_theory_page_runs_that_page_alone(tmp_path: Path) -> None:
-    """With the preview built, a touched source re-runs its notebook and the pages that show verdicts, no other."""
+def planned(folder: Path) -> set[str]:
+    """Files that a dry run of the preview would make in `folder`."""
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1", "--dry-run", "--config", "profile=smoke"]
+    done = subprocess.run([*command, "--", "preview"], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = re.findall(r"^ +output: (.+)$", done.stdout + done.stderr, flags=re.M)
+    return {name for line in made for name in line.split(", ")}
+
+
+def test_what_an_edit_runs_again(tmp_path: Path) -> None:
+    """Nothing changed: nothing runs. One page edited: that page and the overviews. One module: its importers."""
     if not (ROOT / "_build/smoke/preview/index.html").is_file():
         pytest.skip("no preview built; make one with: make preview")
-    before = snakemake("--config", "profile=smoke", "--dry-run", "--quiet", "rules", "preview")
-    assert "Nothing to be done" in before.stdout + before.stderr, before.stdout + before.stderr
-    forced = snakemake(
-        "--config", "profile=smoke", "--dry-run", "--forcerun", "_build/smoke/executed/notebooks/lipschitz/gradients.ipynb",
-        "--", "preview",
-    )  # fmt: skip
-    listed = forced.stdout + forced.stderr
-    assert forced.returncode == 0, listed
-    assert "lipschitz/gradients" in listed
-    assert "executed/notebooks/lipschitz/attention.ipynb\n" not in [
-        line.strip() for line in listed.splitlines() if line.strip().startswith("output:")
-    ]
-    assert os.path.exists(ROOT / "_build/smoke/preview/index.html")
+    heavy = shutil.ignore_patterns(
+        ".git", ".venv", "stage", "checkpoints", "nbval", "quick", "html", "log", "__pycache__"
+    )
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=heavy, symlinks=True)
+    assert planned(copy) == set()
+
+    page = copy / "notebooks/lipschitz/gradients.md"
+    original = page.read_text(encoding="utf-8")
+    page.write_text(original + "\nOne more line.\n", encoding="utf-8")
+    executed = "_build/smoke/executed"
+    after_page = {
+        f"{executed}/notebooks/lipschitz/gradients.ipynb", "_build/smoke/records/claims/lipschitz/gradients.json",
+        f"{executed}/book/index.ipynb", f"{executed}/book/ledger.ipynb", "_build/smoke/preview/index.html",
+    }  # fmt: skip
+    assert planned(copy) == after_page
+
+    module = copy / "mmfusion/statistics.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    importers = {page for page in after_page if "gradients" not in page} | {
+        f"{executed}/notebooks/lipschitz/results-mujoco.ipynb",
+        "_build/smoke/records/claims/lipschitz/results-mujoco.json",
+    }
+    assert importers <= planned(copy)
+    assert f"{executed}/notebooks/lipschitz/attention.ipynb" not in planned(copy)
