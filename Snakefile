@@ -170,7 +170,9 @@ rule overview:
     wildcard_constraints:
         page="index|ledger",
     params:
-        values=parameters(profile=NAME, records=CLAIMS),
+        values=lambda wildcards: parameters(
+            profile=NAME, records=CLAIMS, **({"runs": RUNS, "dataset": TRAIN["dataset"]} if wildcards.page == "index" else {})
+        ),
     shell:
         "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
 

@@ -92,8 +92,8 @@ def test_layers_import_downward_only() -> None:
     from workflow.imports import closure
 
     floors = [
-        {"bounds", "claims", "verdicts", "records", "statistics", "graph"},
-        {"data", "fusion", "objectives"},
+        {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "graph", "ledger"},
+        {"data", "latent_maps", "fusion", "objectives"},
         {"models"},
         {"training", "measure", "runs"},
         {"plotting", "cli", "bench"},
