@@ -172,7 +172,7 @@ def attention_jacobian_lipschitz_paper(n: Quantity, M: Quantity, R: Quantity, C:
 def normalised_attention_lipschitz(r: Quantity, d: Quantity) -> Quantity:
     """Bound 2/(r √d) for attention that scores and scales v_i/‖v_i‖, with ‖W_i‖ ≤ 1 and scores divided by √d.
 
-    Holds where all ‖v_i‖ ≥ r > 0 for every n ≥ 2, sharp for n = 2; without such an r there is no constant.
+    Holds where all ‖v_i‖ ≥ r > 0 for every n ≥ 2, sharp for n = 2, d ≥ 2; without such an r there is no constant.
     Completes section 4.5.1 of paper A; proof: page "lipschitz/normalisation".
     """
     _positive(r=r)
