@@ -12,10 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, workflow.basedir)
-from workflow import imports, stage  # noqa: E402
+from workflow import imports, settings, stage  # noqa: E402
 
 # One thread a job: the jobs run side by side, and results do not depend on the machine's cores.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -24,13 +22,15 @@ os.environ["PYTHONHASHSEED"] = "0"
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 NAME = config.get("profile", "quick")
-if not Path(f"profiles/{NAME}.yml").is_file():
-    known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yml")))
-    raise WorkflowError(f"unknown profile {NAME!r}; there are {known}")
-PROFILE = yaml.safe_load(Path(f"profiles/{NAME}.yml").read_text())
+try:
+    PROFILE = settings.read(f"profiles/{NAME}.yml")
+except settings.ProfileError as error:
+    raise WorkflowError(str(error)) from None
 BUILD = f"_build/{NAME}"
 EXECUTED = f"{BUILD}/executed"
 CLAIMS = f"{BUILD}/records/claims"
+# A page writes its claim record piece by piece; it counts as evidence once the page has run to its end.
+UNFINISHED = f"{BUILD}/records/unfinished"
 LOCK = "requirements.lock"
 
 THEORY = [
@@ -47,6 +47,12 @@ DATA_CODE = imports.closure("import mmfusion.data")
 # the digests of its data, settings and code, so that a finished run is kept exactly as long as it is still right.
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
 RUNS = f"{BUILD}/runs"
+# A run's record is no output to Snakemake, which would delete finished runs before it starts the next. So a record that
+# has gone (a broken one, deleted) takes the training page with it, and that page makes it anew.
+for made in TRAIN["fusions"] or []:
+    page = Path(EXECUTED, "train", f"{made}.ipynb")
+    if not all(Path(RUNS, TRAIN["dataset"], made, f"seed-{seed}.json").is_file() for seed in TRAIN["seeds"] or []):
+        page.unlink(missing_ok=True)
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
 NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
 
@@ -84,9 +90,10 @@ rule data:
     output:
         touch(f"{BUILD}/data/ready"),
     params:
-        root=DATA_ROOT, frames=DATA["frames"], size=DATA["size"], seed=DATA["seed"],
+        root=DATA_ROOT, frames=DATA["frames"], size=DATA["size"], seed=DATA["seed"], train=parameters(**TRAIN),
     shell:
-        "mmfusion data pick-and-place --frames {params.frames} --size {params.size} --seed {params.seed} --out {params.root}"
+        "python workflow/settings.py profiles/{NAME}.yml"
+        " && mmfusion data pick-and-place --frames {params.frames} --size {params.size} --seed {params.seed} --out {params.root}"
 
 
 rule data_page:
@@ -139,9 +146,11 @@ rule theory:
     wildcard_constraints:
         page="|".join(THEORY),
     params:
-        values=parameters(profile=NAME, records=CLAIMS, **PROFILE["theory"]),
+        values=parameters(profile=NAME, records=UNFINISHED, **PROFILE["theory"]),
+        record=f"{UNFINISHED}/{{page}}.json",
     shell:
         "python workflow/execute.py {input.source} {output.notebook} --parameters {params.values:q}"
+        " && mv {params.record} {output.record}"
 
 
 rule results:
@@ -153,9 +162,11 @@ rule results:
         notebook=f"{EXECUTED}/notebooks/lipschitz/results-mujoco.ipynb",
         record=f"{CLAIMS}/lipschitz/results-mujoco.json",
     params:
-        values=parameters(profile=NAME, records=CLAIMS, runs=RUNS),
+        values=parameters(profile=NAME, records=UNFINISHED, runs=RUNS),
+        record=f"{UNFINISHED}/lipschitz/results-mujoco.json",
     shell:
         "python workflow/execute.py {input.source} {output.notebook} --parameters {params.values:q}"
+        " && mv {params.record} {output.record}"
 
 
 rule overview:

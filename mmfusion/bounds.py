@@ -385,6 +385,8 @@ def _positive(**quantities: Quantity) -> None:
 
 
 def _constants(constants: Iterable[Quantity], name: str = "constants") -> list[Quantity]:
+    if not isinstance(constants, Iterable) or isinstance(constants, str):
+        raise ValueError(f"{name} must be a sequence with one constant per modality, got {constants!r}")
     values = list(constants)
     if not values:
         raise ValueError(f"{name} is empty; wants one constant per modality, at least one")

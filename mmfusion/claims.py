@@ -119,7 +119,8 @@ class Ledger:
                 whole = isinstance(item, dict) and {"claim", "type", "ok"} <= item.keys() and item["type"] in TYPES
                 if not whole:
                     raise records.RecordError(f"record {path} holds evidence that is not whole: {str(item)[:120]}")
-                self[item["claim"]]
+                if item["claim"] not in self.claims:
+                    raise ClaimError(f"record {path} is about the unknown claim {item['claim']!r}; delete the record")
                 found.setdefault(item["claim"], []).append({**item, "notebook": record["notebook"]})
         return found
 

@@ -1,7 +1,7 @@
 """The command line: ``mmfusion data``, ``mmfusion claims``, ``mmfusion bench``.
 
-Nothing heavy is imported before it is needed, so that ``--help`` answers at once. Exit code 0: done; 2: bad
-input, with one line on standard error that says what was given and what is wanted; 130: interrupted.
+Nothing heavy is imported before it is needed, so that ``--help`` answers at once. Exit code 0: done; 1: what was
+found cannot be written; 2: bad input; 130: interrupted. Each but 0 comes with one line on standard error.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmfusion import __version__
@@ -17,14 +17,16 @@ from mmfusion import __version__
 RECORDS = Path("_build") / "quick" / "records" / "claims"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage is a `--help` away."""
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _at_least(least: int):
+def at_least(least: int) -> Callable[[str], int]:
+    """A type of argument: whole numbers from `least`."""
+
     def whole(text: str) -> int:
         try:
             value = int(text)
@@ -38,7 +40,7 @@ def _at_least(least: int):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="mmfusion", description="Multimodal fusion, with every claim executed.", allow_abbrev=False)
+    parser = Parser(prog="mmfusion", description="Multimodal fusion, with every claim executed.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"mmfusion {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -48,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         "A file of the same parameters that is already there is checked against its hash and kept.",
     )  # fmt: skip
     data.add_argument("name", help="which data set: pick-and-place")
-    data.add_argument("--frames", type=_at_least(1), default=500, help="pictures in all (default: %(default)s)")
-    data.add_argument("--size", type=_at_least(8), default=64, help="pixels per side (default: %(default)s)")
-    data.add_argument("--seed", type=_at_least(0), default=0, help="(default: %(default)s)")
+    data.add_argument("--frames", type=at_least(1), default=500, help="pictures in all (default: %(default)s)")
+    data.add_argument("--size", type=at_least(8), default=64, help="pixels per side (default: %(default)s)")
+    data.add_argument("--seed", type=at_least(0), default=0, help="(default: %(default)s)")
     data.add_argument("--out", type=Path, help="folder for the file (default: the user's cache folder)")
     data.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -116,10 +118,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         {"data": _data, "claims": _claims}[given.command](given)
         sys.stdout.flush()
         return 0
-    except BrokenPipeError:
-        # The reader of a pipe, such as `head`, has gone: nothing more to say, and nothing to flush at exit.
+    except OSError as error:
+        # What is left in the buffer must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(error, BrokenPipeError):
+            return 0  # The reader of a pipe, such as `head`, has gone: nothing more to say.
+        print(f"mmfusion: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mmfusion: interrupted", file=sys.stderr)
         return 130

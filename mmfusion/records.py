@@ -14,11 +14,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RecordError", "digest", "provenance", "read", "write", "write_bytes"]
+__all__ = ["RecordError", "digest", "prepare", "provenance", "read", "write", "write_bytes"]
 
 
 class RecordError(ValueError):
     """A record that is missing, truncated, foreign or cannot be written; the message names the file."""
+
+
+def prepare(folder: str | os.PathLike) -> Path:
+    """Make a folder for records and see that it can be written, before long work. Raises `RecordError`."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RecordError(
+            f"cannot write records to the folder {folder}: {error.strerror or error}; choose another folder"
+        ) from error
+    return Path(folder)
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> Path:

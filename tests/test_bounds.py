@@ -210,3 +210,8 @@ def test_sum_and_concat_are_ordered(constants):
 def test_bad_numbers_are_refused_with_what_was_given_and_what_is_wanted(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_constants_that_are_no_sequence_are_named():
+    with pytest.raises(ValueError, match="constants must be a sequence with one constant per modality, got 'ab'"):
+        bounds.sum_lipschitz_bounds("ab")

@@ -170,5 +170,5 @@ def test_damaged_record(tmp_path: Path, ledger: Ledger, damage: str) -> None:
 
 def test_record_of_an_unknown_claim(tmp_path: Path, ledger: Ledger) -> None:
     fill(Check("folder/page", records=tmp_path, claims=ledger))
-    with pytest.raises(ClaimError, match="unknown claim 'Z-M'"):
+    with pytest.raises(ClaimError, match="page.json is about the unknown claim 'Z-M'"):
         Ledger([Claim(**ROW)]).verdicts(tmp_path)

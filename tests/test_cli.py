@@ -71,6 +71,7 @@ def test_a_second_run_keeps_the_file(made, capsys):
         ("claims --paper Z", "no claims of paper 'Z'; there are claims of A"),
         ("claims --records /dev/null/x", "no folder of claim records at /dev/null/x"),
         ("claims --claims /dev/null/x", "cannot read claims file"),
+        ("bench --repeats 0", "wanted a whole number of at least 1, got '0'"),
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(arguments, said):
@@ -134,6 +135,15 @@ def test_a_reader_that_goes_away_is_no_error():
     text = f'{sys.executable} -m mmfusion.cli claims --json | head -c 1; echo " ${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
     assert done.stdout.split()[-1] == "0" and done.stderr.count("Traceback") == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_output_that_cannot_be_written_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "mmfusion.cli", "claims"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr and "Traceback" not in done.stderr and "ignored" not in done.stderr
 
 
 def test_an_interruption_ends_with_130(monkeypatch, capsys):

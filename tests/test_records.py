@@ -253,3 +253,10 @@ def test_commit_is_unknown_outside_the_projects_repository(tmp_path, monkeypatch
 
     monkeypatch.setenv("PATH", "")
     assert records.provenance()["commit"] == "unknown"
+
+
+def test_a_folder_is_tried_before_long_work(tmp_path):
+    assert records.prepare(tmp_path / "a/b").is_dir() and not any((tmp_path / "a/b").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(records.RecordError, match="cannot write records to the folder .*file: .*; choose"):
+        records.prepare(tmp_path / "file")

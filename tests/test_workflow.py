@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from workflow import execute, imports, stage  # noqa: E402
+from workflow import execute, imports, settings, stage  # noqa: E402
 
 HEADER = """---
 jupytext:
@@ -95,6 +95,72 @@ def test_hollow_and_missing_notebooks_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "x.ipynb").exists()
 
 
+def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    """A killed run leaves its working folder; the next run of that page removes it."""
+    source = notebook(tmp_path / "page.md", ":tags: [parameters]\nx = 1", "print(x)")
+    left = tmp_path / "out/.execute-page"
+    left.mkdir(parents=True)
+    (left / "done.ipynb").write_text("half a note")
+    execute.execute(source, tmp_path / "out/page.ipynb", {})
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page.ipynb"]
+
+
+def test_a_truncated_notebook_is_named(tmp_path: Path) -> None:
+    """One message says which executed notebook is broken and what to do."""
+    (tmp_path / "page.ipynb").write_text('{"cells": [{"cell_ty')
+    with pytest.raises(SystemExit, match="page.ipynb is truncated .* delete it to have it made anew"):
+        stage.write_notebook(tmp_path / "page.ipynb", tmp_path / "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  epochs: 2\n", "", "train: missing: epochs"),
+        ("  epochs: 2\n", "  epochs: 2\n  epoch: 2\n", "train: unknown: epoch"),
+        ("  frames: 160\n", "", "data: missing: frames"),
+        ("theory:\n  starts: 16\n  seed: 0\n", "theory: 16\n", "theory: wanted seed, starts; got 16"),
+        ("publish: false\n", "", "missing: publish"),
+    ],
+)
+def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """A missing or misspelt parameter never falls back to a default in silence."""
+    text = (ROOT / "profiles/smoke.yml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "own.yml").write_text(text.replace(old, new))
+    with pytest.raises(settings.ProfileError, match=re.escape(said)):
+        settings.read(tmp_path / "own.yml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- sum\n", "- wild\n", "fusions must be a list of some of"),
+        ("seeds: [0, 1]", "seeds: []", "seeds must be a list"),
+        ("seeds: [0, 1]", "seeds: [-1]", "seeds must be a list"),
+        ("device: cpu", "device: quantum", "unknown device 'quantum'"),
+        ("channels: [4, 4]", "channels: [4, 4, 4, 4]", "too small for 4 convolutions"),
+        ("dataset: pick-and-place", "dataset: welding", "unknown data set 'welding'"),
+        ("severity: 0.3", "severity: 3", "severity must lie between 0 and 1, got 3"),
+    ],
+)
+def test_an_impossible_profile_is_refused(tmp_path: Path, capsys, old: str, new: str, said: str) -> None:
+    """One line, before anything is computed."""
+    text = (ROOT / "profiles/smoke.yml").read_text()
+    assert text.count(old) == 1
+    path = tmp_path / "own.yml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(SystemExit) as stopped:
+        settings.main([str(path)])
+    assert said in stopped.value.code and str(path) in stopped.value.code and "\n" not in stopped.value.code
+
+
+def test_the_projects_profiles_are_possible() -> None:
+    """Also the one for a GPU, on a machine without."""
+    for path in sorted((ROOT / "profiles").glob("*.yml")):
+        settings.main([str(path)])
+        assert settings.read(path)["name"] == path.stem
+
+
 @pytest.mark.parametrize(
     ("written", "staged"),
     [
@@ -167,6 +233,10 @@ def test_what_an_edit_runs_again(tmp_path: Path) -> None:
         f"{executed}/book/index.ipynb", f"{executed}/book/ledger.ipynb", "_build/smoke/preview/index.html",
     }  # fmt: skip
     assert planned(copy) == after_page
+
+    (copy / "_build/smoke/runs/pick-and-place/sum/seed-1.json").unlink()
+    again = planned(copy)
+    assert f"{executed}/train/sum.ipynb" in again and f"{executed}/train/concat.ipynb" not in again
 
     module = copy / "mmfusion/statistics.py"
     module.write_text(module.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")

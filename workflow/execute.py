@@ -13,8 +13,8 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import jupytext
@@ -29,8 +29,12 @@ def execute(source: Path, output: Path, parameters: dict, kernel: str = "python3
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".execute-") as folder:
-        plain, done = Path(folder) / "source.ipynb", Path(folder) / "done.ipynb"
+    # One name per output, so that what a killed run left here is cleared by the next.
+    folder = output.with_name(f".execute-{output.stem}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        plain, done = folder / "source.ipynb", folder / "done.ipynb"
         nbformat.write(notebook, plain)
         try:
             papermill.execute_notebook(
@@ -41,6 +45,8 @@ def execute(source: Path, output: Path, parameters: dict, kernel: str = "python3
             sys.exit(f"{source}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\nsee {failed}")
         scrub(done, source, parameters)
         os.replace(done, output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def scrub(path: Path, source: Path, parameters: dict) -> None:

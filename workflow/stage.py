@@ -60,7 +60,10 @@ def write_notebook(executed: Path, target: Path) -> None:
     goes, parameters and long cells are folded."""
     if not executed.is_file():
         sys.exit(f"no executed notebook {executed}; run the pipeline first")
-    notebook = nbformat.read(executed, as_version=4)
+    try:
+        notebook = nbformat.read(executed, as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        sys.exit(f"{executed} is truncated or no notebook ({type(error).__name__}); delete it to have it made anew")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if not any(cell.outputs for cell in code):
         sys.exit(f"{executed} is hollow: {len(code)} code cells and no output")
