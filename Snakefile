@@ -47,12 +47,13 @@ DATA_CODE = imports.closure("import mmfusion.data")
 # the digests of its data, settings and code, so that a finished run is kept exactly as long as it is still right.
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
 RUNS = f"{BUILD}/runs"
+TRAINED = [f"{EXECUTED}/train/{fusion}.ipynb" for fusion in TRAIN["fusions"] or []]
 # A run's record is no output to Snakemake, which would delete finished runs before it starts the next. So a record that
 # has gone (a broken one, deleted) takes the training page with it, and that page makes it anew.
-for made in TRAIN["fusions"] or []:
-    page = Path(EXECUTED, "train", f"{made}.ipynb")
-    if not all(Path(RUNS, TRAIN["dataset"], made, f"seed-{seed}.json").is_file() for seed in TRAIN["seeds"] or []):
-        page.unlink(missing_ok=True)
+for trained in map(Path, TRAINED):
+    kept = [Path(RUNS, TRAIN["dataset"], trained.stem, f"seed-{seed}.json").is_file() for seed in TRAIN["seeds"] or []]
+    if not all(kept):
+        trained.unlink(missing_ok=True)
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
 NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
 
@@ -77,11 +78,13 @@ localrules:
 rule all:
     input:
         "_build/html/index.html",
+        TRAINED,
 
 
 rule preview:
     input:
         f"{BUILD}/preview/index.html",
+        TRAINED,
 
 
 rule data:
@@ -156,7 +159,7 @@ rule theory:
 rule results:
     input:
         source="notebooks/lipschitz/results-mujoco.md", code=code("notebooks/lipschitz/results-mujoco.md"),
-        runs=expand(f"{EXECUTED}/train/{{fusion}}.ipynb", fusion=TRAIN["fusions"]),
+        runs=TRAINED,
         claims="claims.yml",
     output:
         notebook=f"{EXECUTED}/notebooks/lipschitz/results-mujoco.ipynb",
