@@ -65,21 +65,17 @@ class MultimodalAutoencoder(nn.Module):
         ------
         ValueError : says which modality does not fit and what it should look like.
         """
-        self._check_names(inputs)
-        for name, spec in self.specs.items():
-            tensor = inputs[name]
-            if tuple(tensor.shape[1:]) != spec.shape:
-                wanted = ", ".join(map(str, spec.shape))
-                raise ValueError(f"modality {name!r} has shape {tuple(tensor.shape)}; wants (batch, {wanted})")
-            if not torch.isfinite(tensor).all():
+        self._check_shapes(inputs)
+        for name in self.specs:
+            if not torch.isfinite(inputs[name]).all():
                 raise ValueError(f"modality {name!r} holds NaN or infinite values; wants finite numbers")
         lengths = {name: len(inputs[name]) for name in self.specs}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"all modalities must have the same number of samples, got {lengths}")
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch latent"]]:
-        """Latent vector of each modality."""
-        self._check_names(inputs)
+        """Latent vector of each modality. Raises ``ValueError`` for modalities or shapes that are not the model's."""
+        self._check_shapes(inputs)
         return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
 
     def fuse(self, latents: Mapping[str, Float[Tensor, "batch latent"]]) -> Float[Tensor, "batch fused"]:
@@ -94,9 +90,14 @@ class MultimodalAutoencoder(nn.Module):
         """Reconstructions of all modalities from (possibly corrupted) inputs of all modalities."""
         return self.decode(self.fuse(self.encode(inputs)))
 
-    def _check_names(self, inputs: Mapping[str, Tensor]) -> None:
+    def _check_shapes(self, inputs: Mapping[str, Tensor]) -> None:
         if set(inputs) != set(self.specs):
             raise ValueError(f"this model has the modalities {list(self.specs)}, got {list(inputs)}")
+        for name, spec in self.specs.items():
+            shape = tuple(inputs[name].shape)
+            if shape[1:] != spec.shape:
+                wanted = ", ".join(map(str, spec.shape))
+                raise ValueError(f"modality {name!r} has shape {shape}; wants (batch, {wanted})")
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -101,3 +101,12 @@ def test_validate(change, message):
 def test_encode_names_its_modalities():
     with pytest.raises(ValueError, match="has the modalities \\['camera', 'sensor'\\], got \\['camera'\\]"):
         model().encode({"camera": batch()["camera"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("camera", (5, 3, 19, 19)), ("camera", (5, 1, 18, 18)), ("sensor", (5, 11))]
+)
+def test_shapes_of_another_model_stop_at_the_door(name, shape):
+    inputs = {**batch(), name: torch.rand(*shape)}
+    with pytest.raises(ValueError, match=rf"modality '{name}' has shape .*; wants \(batch, "):
+        model()(inputs)
