@@ -10,35 +10,36 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-__all__ = ["RecordError", "digest", "prepare", "provenance", "read", "write", "write_bytes"]
+__all__ = ["RecordError", "digest", "prepare", "provenance", "read", "replacing", "write", "write_bytes"]
 
 
 class RecordError(ValueError):
     """A record that is missing, truncated, foreign or cannot be written; the message names the file."""
 
 
-def prepare(folder: str | os.PathLike) -> Path:
-    """Make a folder for records and see that it can be written, before long work. Raises `RecordError`."""
+def prepare(folder: str | os.PathLike, what: str = "records") -> Path:
+    """Make a folder for `what` and see that it can be written, before long work. Raises `RecordError`."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise RecordError(
-            f"cannot write records to the folder {folder}: {error.strerror or error}; choose another folder"
+            f"cannot write {what} to the folder {folder}: {error.strerror or error}; choose another folder"
         ) from error
     return Path(folder)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
-    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A stream whose content takes the place of the file at `path` once it is whole and on the disk.
 
-    Parent folders are made. Raises `RecordError` where the folder is not writable or the disk is full; the old
-    file, if any, is then untouched and nothing is left behind.
+    A reader sees the old file or the new one, never a part. Parent folders are made. Raises `RecordError` where the
+    folder is not writable or the disk is full; the old file, if any, is then untouched and nothing is left behind.
     """
     path = Path(path)
     name = None
@@ -46,7 +47,7 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
@@ -59,7 +60,13 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
         if name is not None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
-    return path
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
+    """Write `content` to `path` at once, as `replacing` does."""
+    with replacing(path) as stream:
+        stream.write(content)
+    return Path(path)
 
 
 def _plain(value: Any) -> Any:

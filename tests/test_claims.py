@@ -27,17 +27,6 @@ def write(folder: Path, content: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def ledger() -> Ledger:
-    kinds = {"Z-M": "mathematical", "Z-E": "empirical", "Z-A": "arithmetic"}
-    return Ledger([Claim(name, kind, "§ 1", "t", "$a<b$ & more", "d") for name, kind in kinds.items()])
-
-
-@pytest.fixture
-def check(ledger: Ledger) -> Check:
-    return Check("folder/page", claims=ledger)
-
-
 # ------------------------------------------------------------------------------------------------- the claims file
 @pytest.mark.parametrize(
     ("content", "words"),

@@ -12,6 +12,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from workflow.imports import closure
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -86,11 +88,6 @@ def test_citation_and_licence(metadata: dict) -> None:
 
 def test_layers_import_downward_only() -> None:
     """No module imports from a floor above its own."""
-    import sys
-
-    sys.path.insert(0, str(ROOT))
-    from workflow.imports import closure
-
     floors = [
         {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "graph", "ledger"},
         {"data", "latent_maps", "fusion", "objectives"},

@@ -9,19 +9,8 @@ import pytest
 import sympy
 import torch
 
-from mmfusion.claims import Check, Claim, ClaimError, Ledger
+from mmfusion.claims import Check, ClaimError, Ledger
 from mmfusion.verdicts import derive, to_html
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    kinds = {"Z-M": "mathematical", "Z-E": "empirical", "Z-A": "arithmetic"}
-    return Ledger([Claim(name, kind, "§ 1", "t", "$a<b$ & more", "d") for name, kind in kinds.items()])
-
-
-@pytest.fixture
-def check(ledger: Ledger) -> Check:
-    return Check("folder/page", claims=ledger)
 
 
 def verdict(check: Check, claim: str) -> str:

@@ -11,10 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from workflow import execute, imports, settings, stage
 
-from workflow import execute, imports, settings, stage  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 HEADER = """---
 jupytext:

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from mmfusion import records
 
 
 class DataError(ValueError):
@@ -44,39 +45,22 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 def prepare(root: Path) -> None:
     """Make the folder and see that it can be written, before any long work. Raises `DataError`."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=root, prefix=".probe-"):
-            pass
-    except OSError as error:
-        raise DataError(
-            f"cannot write data to the folder {root}: {error.strerror or error}; choose another folder"
-        ) from error
+        records.prepare(root, "data")
+    except records.RecordError as error:
+        raise DataError(str(error)) from error
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping) -> None:
     """Write arrays and metadata to ``path`` in one step: a reader sees the whole file or none.
 
-    The bytes go to a hidden neighbour first, are flushed to the disk, and then take the name. Raises
-    `DataError` where the disk is full or writing is not allowed; the neighbour is removed in every case.
+    Raises `DataError` where the disk is full or writing is not allowed; nothing is left behind in any case.
     """
     header = np.array(json.dumps(dict(metadata), sort_keys=True))
-    partial = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}-", suffix=".part", delete=False
-        ) as handle:
-            partial = Path(handle.name)
-            np.savez_compressed(handle, metadata=header, **arrays)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-        partial = None
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; nothing was left behind") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        with records.replacing(path) as stream:
+            np.savez_compressed(stream, metadata=header, **arrays)
+    except records.RecordError as error:
+        raise DataError(f"{error}; nothing was left behind") from error
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:

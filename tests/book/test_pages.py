@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from workflow.stage import pages
 
-from workflow.stage import pages  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 PAGES = [f"{page}.html" for page in pages(ROOT / "_toc.yml")]
 WIDE = """() => {
