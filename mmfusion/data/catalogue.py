@@ -32,7 +32,7 @@ def _pick_and_place(frames: int, size: int, seed: int, advance: Callable) -> tup
     except ImportError as error:
         raise DataError("pick-and-place is simulated with mujoco: pip install 'mmfusion[data]'") from error
     notes = {
-        "feature_names": list(simulated.FEATURES),
+        "channels": {"sensor": list(simulated.FEATURES)},
         "window": simulated.WINDOW,
         "stride": simulated.STRIDE,
         "period": simulated.PERIOD,
@@ -130,10 +130,14 @@ def _dataset(path: Path, wanted: dict, arrays: dict[str, np.ndarray], metadata: 
     label = {key: metadata.get(key) for key in wanted}
     if label != wanted:
         raise DataError(f"{path} holds {label}, wanted {wanted}; move the file or choose another folder")
-    notes = {key: value for key, value in metadata.items() if key not in ("digest", "feature_names")}
+    notes = {key: value for key, value in metadata.items() if key not in ("digest", "channels")}
     try:
         return MultimodalDataset(
-            **arrays, feature_names=tuple(metadata["feature_names"]), digest=metadata["digest"], parameters=notes
+            modalities={name: array for name, array in arrays.items() if name != "episode"},
+            episode=arrays["episode"],
+            channels={name: tuple(names) for name, names in metadata["channels"].items()},
+            digest=metadata["digest"],
+            parameters=notes,
         )
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a data set of mmfusion: {error}; move it or choose another folder") from error

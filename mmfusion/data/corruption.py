@@ -1,18 +1,18 @@
-"""Corruptions of both modalities, for models that must restore what a sensor lost (paper A, § 5.1).
+"""Corruptions of pictures and of windows, for models that must restore what a sensor lost (paper A, § 5.1).
 
 Every corruption is a function of a clean tensor, a severity in [0, 1] and a random generator. It returns a new
 tensor of the same shape and type and never touches its argument, which stays the target. Severity 0 returns the
 values unchanged; severity 1 is stated below for each kind. The paper speaks of "corrupted bimodal information"
 and names no kind: this list is ours.
 
-Sensor (standardised units, so 1 is a channel's own standard deviation; windows of time by channel):
+Windows (standardised units, so 1 is a channel's own standard deviation; windows of time by channel):
 
 * ``noise``: white Gaussian, standard deviation 1;
 * ``dropout``: each time step of each channel is lost with probability 1/2 and reads 0, the training mean;
 * ``drift``: each channel gains a ramp from 0 to a slope drawn from ±2 by the end of the window;
 * ``stuck``: each channel freezes with probability 1, at a time step drawn from the window.
 
-Camera (values in [0, 1], clipped back into it):
+Pictures (values in [0, 1], clipped back into it):
 
 * ``noise``: white Gaussian, standard deviation 1/2;
 * ``occlusion``: a rectangle of up to half the picture's area, in one grey level;
@@ -44,25 +44,25 @@ def _normal(like: Tensor, generator: Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 
-def sensor_noise(windows: Window, severity: float | int, generator: Generator) -> Window:
+def window_noise(windows: Window, severity: float | int, generator: Generator) -> Window:
     """White Gaussian noise of standard deviation ``severity``."""
     return windows + _severity(severity) * _normal(windows, generator)
 
 
-def sensor_dropout(windows: Window, severity: float | int, generator: Generator) -> Window:
+def window_dropout(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Readings lost independently with probability ``severity``/2; a lost one reads 0."""
     lost = _uniform(windows.shape, windows, generator) < _severity(severity) / 2
     return windows.masked_fill(lost, 0)
 
 
-def sensor_drift(windows: Window, severity: float | int, generator: Generator) -> Window:
+def window_drift(windows: Window, severity: float | int, generator: Generator) -> Window:
     """A linear drift per channel, from 0 at the window's start to at most ±2·``severity`` at its end."""
     batch, time, channels = windows.shape
     slope = 2 * _severity(severity) * (2 * _uniform((batch, 1, channels), windows, generator) - 1)
     return windows + slope * torch.linspace(0, 1, time, dtype=windows.dtype, device=windows.device)[:, None]
 
 
-def sensor_stuck(windows: Window, severity: float | int, generator: Generator) -> Window:
+def window_stuck(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Channels that repeat one reading to the window's end, each with probability ``severity``."""
     batch, time, channels = windows.shape
     stuck = _uniform((batch, 1, channels), windows, generator) < _severity(severity)
@@ -106,8 +106,8 @@ def image_brightness(pictures: Picture, severity: float | int, generator: Genera
 
 Corruption = Callable[[Tensor, float | int, Generator], Tensor]
 KINDS: dict[str, dict[str, Corruption]] = {
-    "sensor": {"noise": sensor_noise, "dropout": sensor_dropout, "drift": sensor_drift, "stuck": sensor_stuck},
-    "camera": {
+    "window": {"noise": window_noise, "dropout": window_dropout, "drift": window_drift, "stuck": window_stuck},
+    "picture": {
         "noise": image_noise,
         "occlusion": image_occlusion,
         "dropout": image_dropout,
@@ -121,58 +121,67 @@ def corrupt(
     severity: float | int,
     generator: Generator,
     kinds: Mapping[str, Sequence[str]] | None = None,
-    channels: int = 20,
+    channels: Mapping[str, int] | int = 20,
 ) -> dict[str, Tensor]:
-    """Corrupted inputs for both modalities; the batch itself stays clean and serves as the target.
+    """Corrupted inputs for all modalities; the batch itself stays clean and serves as the target.
 
     Every sample of every modality gets one kind, drawn evenly from those allowed, so that a batch mixes them.
 
     Parameters
     ----------
-    batch : ``camera`` (N, 3, H, W) in [0, 1] and/or ``sensor``, (N, w_l, d_t) or flattened (N, w_l·d_t).
+    batch : by modality, pictures (N, 3, H, W) in [0, 1], or windows (N, w_l, d), or windows flattened (N, w_l·d).
     severity : 0 (nothing happens) to 1.
     generator : a ``torch.Generator``; its state decides everything.
     kinds : allowed kinds per modality; a modality that it does not name stays clean. Default: all of `KINDS`.
-    channels : d_t of a flattened sensor.
+    channels : d of flattened windows, by modality or one for all.
 
-    Raises ``ValueError`` for an unknown modality or kind, an empty list of kinds, a severity outside [0, 1], a
-    flattened width that is no multiple of ``channels``, or values that are not finite.
+    Raises ``ValueError`` for a tensor of another number of axes, an unknown kind, an empty list of kinds, a severity
+    outside [0, 1], a flattened width that is no multiple of ``channels``, or values that are not finite.
     """
     severity = _severity(severity)
-    kinds = {name: tuple(KINDS[name]) for name in batch if name in KINDS} if kinds is None else kinds
-    for name in {*batch, *kinds}:
-        if name not in KINDS:
-            raise ValueError(f"unknown modality {name!r}; known: {', '.join(KINDS)}")
-    for name, chosen in kinds.items():
-        unknown = [kind for kind in chosen if kind not in KINDS[name]]
-        if unknown or not chosen:
-            raise ValueError(f"{name} takes one or more of {', '.join(KINDS[name])}; got {list(chosen)}")
+    families = {name: _family(name, clean) for name, clean in batch.items()}
+    chosen = {name: tuple(KINDS[families[name]]) for name in batch} if kinds is None else kinds
+    for name, allowed in chosen.items():
         if name not in batch:
-            raise ValueError(f"kinds name the modality {name!r}, which the batch lacks")
+            raise ValueError(f"kinds name the modality {name!r}, which the batch lacks; it has {list(batch)}")
+        known = KINDS[families[name]]
+        if not allowed or any(kind not in known for kind in allowed):
+            raise ValueError(f"{name} takes one or more of {', '.join(known)}; got {list(allowed)}")
     corrupted = {}
-    for name in batch:  # a fixed order, whatever the order of `kinds`
-        clean = batch[name]
+    for name, clean in batch.items():  # a fixed order, whatever the order of `kinds`
         if not torch.isfinite(clean).all():
             raise ValueError(f"{name} holds values that are not finite")
-        corrupted[name] = _mixed(clean, name, severity, generator, kinds[name], channels) if name in kinds else clean
+        corrupted[name] = clean
+        if name in chosen:
+            shaped = _shaped(name, clean, channels)
+            corrupted[name] = _mixed(shaped, families[name], severity, generator, chosen[name]).reshape(clean.shape)
     return corrupted
 
 
-def _mixed(
-    clean: Tensor, name: str, severity: float | int, generator: Generator, kinds: Sequence[str], channels: int
-) -> Tensor:
-    shaped = clean
-    if name == "sensor" and clean.ndim == 2:
-        if channels < 1 or clean.shape[1] % channels:
-            raise ValueError(f"a flattened sensor of width {clean.shape[1]} does not hold {channels} channels")
-        shaped = clean.unflatten(1, (-1, channels))
-    wanted = 3 if name == "sensor" else 4
-    if shaped.ndim != wanted:
-        raise ValueError(f"{name} must have {wanted} axes, got shape {tuple(clean.shape)}")
-    draw = torch.randint(len(kinds), (len(shaped),), generator=generator, device=generator.device)
-    result = shaped.clone()
+def _family(name: str, clean: Tensor) -> str:
+    if clean.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"{name} must have 4 axes (pictures), 3 (windows) or 2 (flattened windows), got shape {tuple(clean.shape)}"
+        )
+    return "picture" if clean.ndim == 4 else "window"
+
+
+def _shaped(name: str, clean: Tensor, channels: Mapping[str, int] | int) -> Tensor:
+    if clean.ndim != 2:
+        return clean
+    count = channels if isinstance(channels, int) else channels.get(name)
+    if count is None:
+        raise ValueError(f"{name} is flattened; channels must name its number of channels, got {dict(channels)}")
+    if count < 1 or clean.shape[1] % count:
+        raise ValueError(f"{name}, flattened to width {clean.shape[1]}, does not hold {count} channels")
+    return clean.unflatten(1, (-1, count))
+
+
+def _mixed(clean: Tensor, family: str, severity: float | int, generator: Generator, kinds: Sequence[str]) -> Tensor:
+    draw = torch.randint(len(kinds), (len(clean),), generator=generator, device=generator.device)
+    result = clean.clone()
     for number, kind in enumerate(kinds):
-        rows = (draw == number).nonzero().flatten().to(shaped.device)
+        rows = (draw == number).nonzero().flatten().to(clean.device)
         if len(rows):
-            result[rows] = KINDS[name][kind](shaped[rows], severity, generator)
-    return result.reshape(clean.shape)
+            result[rows] = KINDS[family][kind](clean[rows], severity, generator)
+    return result

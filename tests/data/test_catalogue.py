@@ -22,7 +22,7 @@ def instant(monkeypatch):
             "sensor": np.zeros((frames, 2, 1), np.float32),
             "episode": np.arange(frames, dtype=np.int32),
         }
-        return arrays, {"feature_names": ["a"]}
+        return arrays, {"channels": {"sensor": ["a"]}}
 
     monkeypatch.setitem(catalogue.DATASETS, "instant", catalogue.Recipe(1, generate))
     return calls
@@ -40,8 +40,8 @@ def test_the_same_seed_gives_the_same_hash_and_another_seed_another(stored, tmp_
 def test_a_second_call_reads_the_file(stored, root):
     again = data.obtain("pick-and-place", root, frames=130, size=16, seed=3)
     assert stored.seconds is not None and again.seconds is None
-    assert np.array_equal(again.dataset.camera, stored.dataset.camera)
-    assert np.array_equal(again.dataset.sensor, stored.dataset.sensor)
+    assert np.array_equal(again.dataset["camera"], stored.dataset["camera"])
+    assert np.array_equal(again.dataset["sensor"], stored.dataset["sensor"])
     assert again.dataset.parameters == stored.dataset.parameters
     assert again.dataset.parameters["window"] == 20 and again.dataset.parameters["mujoco"]
     assert store.digest(store.read(stored.path)[0]) == stored.dataset.digest
@@ -76,7 +76,7 @@ def test_a_file_under_another_name_is_refused(instant, tmp_path):
 
 def test_a_file_with_other_arrays_is_refused(instant, tmp_path):
     made = data.obtain("instant", tmp_path, frames=3, size=8)
-    arrays = {"camera": made.dataset.camera}
+    arrays = {"camera": made.dataset["camera"]}
     label = {"name": "instant", "frames": 3, "size": 8, "seed": 0, "version": 1, "digest": store.digest(arrays)}
     store.write(made.path, arrays, label)
     with pytest.raises(DataError, match="is not a data set of mmfusion"):

@@ -15,7 +15,7 @@ EVERY = [(modality, kind) for modality in KINDS for kind in KINDS[modality]]
 
 def clean(modality, count=6, dtype=torch.float32):
     torch.manual_seed(0)
-    if modality == "sensor":
+    if modality == "window":
         return torch.randn(count, 20, 20, dtype=dtype)
     return torch.rand(count, 3, 16, 16, dtype=dtype)
 
@@ -34,7 +34,7 @@ def test_shape_type_range_target_and_repeatability(modality, kind, severity, see
     assert y.shape == x.shape and y.dtype == x.dtype
     assert torch.equal(x, kept) and y.data_ptr() != x.data_ptr()
     assert torch.isfinite(y).all()
-    if modality == "camera":
+    if modality == "picture":
         assert y.min() >= 0 and y.max() <= 1
     assert torch.equal(y, KINDS[modality][kind](x, severity, gen(seed)))
 
@@ -58,10 +58,10 @@ def test_severity_must_lie_in_the_unit_interval(modality, kind, severity):
 
 def test_the_stated_strengths():
     x = torch.zeros(400, 20, 20)
-    assert corruption.sensor_noise(x, 0.7, gen()).std().item() == pytest.approx(0.7, rel=0.02)
-    lost = corruption.sensor_dropout(x + 1, 0.6, gen())
+    assert corruption.window_noise(x, 0.7, gen()).std().item() == pytest.approx(0.7, rel=0.02)
+    lost = corruption.window_dropout(x + 1, 0.6, gen())
     assert (lost == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
-    drift = corruption.sensor_drift(x, 1.0, gen())
+    drift = corruption.window_drift(x, 1.0, gen())
     assert torch.all(drift[:, 0] == 0)
     assert 1.9 < drift[:, -1].abs().max() <= 2
     steps = drift[:, 1:] - drift[:, :-1]
@@ -76,8 +76,8 @@ def test_the_stated_strengths():
 
 
 def test_a_stuck_channel_repeats_one_of_its_readings():
-    x = clean("sensor", count=50)
-    y = corruption.sensor_stuck(x, 1.0, gen())
+    x = clean("window", count=50)
+    y = corruption.window_stuck(x, 1.0, gen())
     for window, stuck in zip(x.transpose(1, 2).reshape(-1, 20), y.transpose(1, 2).reshape(-1, 20), strict=True):
         frozen = (stuck == stuck[-1]).nonzero()[0].item()
         assert torch.equal(stuck[:frozen], window[:frozen])
@@ -101,7 +101,7 @@ def test_an_occlusion_is_one_grey_rectangle_of_limited_area():
 
 
 def batch(count=8):
-    return {"camera": clean("camera", count), "sensor": clean("sensor", count).flatten(1)}
+    return {"camera": clean("picture", count), "sensor": clean("window", count).flatten(1)}
 
 
 def test_both_modalities_are_corrupted_and_the_batch_stays_clean():
@@ -122,11 +122,19 @@ def test_severity_0_leaves_the_batch_as_it_is():
 
 
 def test_flat_and_shaped_sensors_agree():
-    flat = {"sensor": clean("sensor").flatten(1)}
-    shaped = {"sensor": clean("sensor")}
+    flat = {"sensor": clean("window").flatten(1)}
+    shaped = {"sensor": clean("window")}
     assert torch.equal(corrupt(flat, 0.6, gen(5))["sensor"], corrupt(shaped, 0.6, gen(5))["sensor"].flatten(1))
     narrow = corrupt(flat, 0.6, gen(5), kinds={"sensor": ["drift"]}, channels=40)["sensor"]
     assert not torch.equal(narrow, corrupt(flat, 0.6, gen(5), kinds={"sensor": ["drift"]})["sensor"])
+
+
+def test_any_modality_of_windows_is_corrupted_by_its_own_channels():
+    x = {**batch(30), "signal": torch.zeros(30, 60)}
+    y = corrupt(x, 1.0, gen(), kinds={"signal": ["drift"]}, channels={"sensor": 20, "signal": 3})
+    drift = y["signal"].unflatten(1, (20, 3))
+    assert torch.all(drift[:, 0] == 0) and (drift[:, -1] != 0).all()
+    assert torch.equal(y["camera"], x["camera"]) and torch.equal(y["sensor"], x["sensor"])
 
 
 def test_only_the_kinds_that_are_named_occur():
@@ -150,12 +158,12 @@ def test_a_batch_mixes_the_kinds():
     [
         ({"kinds": {"camera": ["blur"]}}, "camera takes one or more of noise, occlusion, dropout, brightness"),
         ({"kinds": {"camera": []}}, "camera takes one or more"),
-        ({"kinds": {"audio": ["noise"]}}, "unknown modality 'audio'; known: sensor, camera"),
+        ({"kinds": {"audio": ["noise"]}}, "name the modality 'audio', which the batch lacks; it has .'camera', 'sensor'"),
         ({"severity": 1.5}, "severity"),
-        ({"channels": 7}, "width 400 does not hold 7 channels"),
+        ({"channels": 7}, "sensor, flattened to width 400, does not hold 7 channels"),
         ({"channels": 0}, "does not hold 0 channels"),
-        ({"batch": {"audio": torch.zeros(2, 3)}}, "unknown modality 'audio'"),
-        ({"batch": {"camera": torch.zeros(2, 3)}}, "camera must have 4 axes"),
+        ({"channels": {"signal": 20}}, "sensor is flattened; channels must name"),
+        ({"batch": {"audio": torch.zeros(3)}}, "audio must have 4 axes .pictures., 3 .windows. or 2"),
         ({"batch": {"sensor": torch.full((2, 20), math.nan)}}, "not finite"),
         ({"batch": {"sensor": torch.zeros(2, 20)}, "kinds": {"camera": ["noise"]}}, "which the batch lacks"),
     ],
