@@ -26,8 +26,9 @@ from mmfusion.objectives import l2_penalty, reconstruction_errors, total_error
 Batch = Mapping[str, Tensor]
 Corrupt = Callable[[Batch, torch.Generator], Batch]
 Measure = Callable[[MultimodalAutoencoder, int], Mapping[str, float]]
+Adjust = Callable[[MultimodalAutoencoder, float], None]
 
-CHECKPOINT_SCHEMA = "checkpoint/1"
+CHECKPOINT_SCHEMA = "checkpoint/2"
 # Every model sees the same corrupted test set, so that differences between runs are not differences of noise.
 _TEST_CORRUPTION_SEED = 20_001
 _CORRUPTION_STREAM = 0x5EED
@@ -46,7 +47,9 @@ class Settings:
     measure_every : epochs between two calls of ``measure``; it is also called before the first and after the last.
     checkpoint_every : epochs between two checkpoints.
     device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
-    mixed_precision : half precision with gradient scaling; has an effect on CUDA devices only.
+    mixed_precision : bfloat16 where autocast allows it, single precision elsewhere; weights stay in single precision.
+        Needs no gradient scaling, since bfloat16 has the exponents of single precision.
+    compile : compile the model with ``torch.compile``; pays where steps are many and their kernels small.
 
     Raises
     ------
@@ -60,7 +63,8 @@ class Settings:
     measure_every: int = 10
     checkpoint_every: int = 10
     device: str = "cpu"
-    mixed_precision: bool = True
+    mixed_precision: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "measure_every", "checkpoint_every"):
@@ -139,6 +143,7 @@ def train(
     *,
     corrupt: Corrupt | None = None,
     measure: Measure | None = None,
+    adjust: Adjust | None = None,
     checkpoint: str | PathLike | None = None,
     key: str = "",
     progress: bool = True,
@@ -155,6 +160,7 @@ def train(
     seed : of the order of samples and of the corruption; the initial weights are the caller's.
     corrupt : ``(batch, generator) -> batch`` on the device; ``None`` trains on clean inputs.
     measure : ``(model in evaluation mode, epoch) -> {name: number}``, called every ``settings.measure_every`` epochs.
+    adjust : ``(model, epochs done, as a fraction)``, called after every step to change weights in place, as controls do.
     checkpoint : file for the state of the run. If it exists and was made with the same ``key``, the run continues
         from it and ends bit for bit as if never interrupted (on one kind of hardware); otherwise it is overwritten.
     key : names the run's full configuration.
@@ -172,7 +178,7 @@ def train(
     forked = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         torch.manual_seed(check_seeds([seed])[0])
-        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, device)
+        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, adjust, device)
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
             loop.restore(path, key)
@@ -180,21 +186,30 @@ def train(
     return loop.result
 
 
+def resident(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; pictures on an accelerator with their colours innermost, as its kernels want them."""
+    return tensor.to(device, memory_format=_layout(device)) if tensor.ndim == 4 else tensor.to(device)
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+
+
 class _Loop:
     """State of one run: all that a checkpoint must hold is held here."""
 
-    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, device) -> None:
+    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, adjust, device) -> None:
         self.settings, self.device = settings, device
-        self.corrupt, self.measure = corrupt, measure
-        self.model = model
-        self.train_set = {name: train_set[name].to(device) for name in model.specs}
-        self.test_set = {name: test_set[name].to(device) for name in model.specs}
+        self.corrupt, self.measure, self.adjust = corrupt, measure, adjust
+        self.model = model.to(memory_format=_layout(device))
+        # A compiled model shares the weights; measures and records see the plain one.
+        self.forward = torch.compile(model) if settings.compile else model
+        self.train_set = {name: resident(train_set[name], device) for name in model.specs}
+        self.test_set = {name: resident(test_set[name], device) for name in model.specs}
         self.order = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(device).manual_seed(seed ^ _CORRUPTION_STREAM)
         fixed = torch.Generator(device).manual_seed(_TEST_CORRUPTION_SEED)
         self.test_inputs = corrupt(self.test_set, fixed) if corrupt else self.test_set
-        self.half = settings.mixed_precision and device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half)
         self.optimiser = torch.optim.Adam(
             model.parameters(), lr=settings.learning_rate, fused=device.type in ("cpu", "cuda")
         )
@@ -226,7 +241,7 @@ class _Loop:
         self.model.train()
         order = torch.randperm(self.samples, generator=self.order).to(self.device)
         sums = torch.zeros(len(self.names), device=self.device, dtype=torch.float64)
-        size = self.settings.batch_size
+        size, epochs, done = self.settings.batch_size, len(self.result.history) - 1, 0
         # Corrupting several batches at once spares the accelerator most of the corruption's small kernels.
         for block in order.split(_BLOCK * size):
             clean = {name: tensor[block] for name, tensor in self.train_set.items()}
@@ -236,19 +251,22 @@ class _Loop:
                 targets = {name: tensor[part] for name, tensor in clean.items()}
                 errors = self.step({name: tensor[part] for name, tensor in inputs.items()}, targets)
                 sums += errors * len(block[part])
+                done += len(block[part])
+                if self.adjust is not None:
+                    with torch.no_grad():
+                        self.adjust(self.model, epochs + done / self.samples)
         return (sums / self.samples).tolist()
 
     def step(self, inputs: Batch, clean: Batch) -> Tensor:
         """One optimisation step; the errors of all modalities and their sum, left on the device."""
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.half):
-            outputs = self.model(inputs)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.mixed_precision):
+            outputs = self.forward(inputs)
         errors = reconstruction_errors(outputs, clean)
         total = total_error(errors)
         loss = total + l2_penalty(self.penalised, self.settings.weight_l2)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        loss.backward()
+        self.optimiser.step()
         return torch.stack([*(errors[name] for name in self.names[:-1]), total]).detach()
 
     @torch.no_grad()
@@ -300,7 +318,6 @@ class _Loop:
             "history": self.result.history,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
             "order": self.order.get_state(),
             "noise": self.noise.get_state(),
             "global": torch.get_rng_state(),
@@ -322,7 +339,6 @@ class _Loop:
             return
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
         self.order.set_state(state["order"])
         self.noise.set_state(state["noise"])
         torch.set_rng_state(state["global"])

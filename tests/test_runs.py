@@ -26,7 +26,7 @@ def run(folder=None, fusion="attention", seed=0, dataset=DATASET, epochs=2, **ke
 def test_record(tmp_path):
     record = run(tmp_path, facts={"profile": "test"}, measure=lambda net, epoch: {"constant": 1.5})
     path = tmp_path / "toy" / "attention" / "seed-0.json"
-    assert json.loads(path.read_text()) == record == records.read(path, "run/1", runs.KEYS)
+    assert json.loads(path.read_text()) == record == records.read(path, "run/2", runs.KEYS)
     assert record["status"] == "finished" and record["diverged_at"] is None
     assert record["config"]["latent"] == 2 and record["config"]["epochs"] == 2
     assert record["config"]["samples"] == {"train": 20, "test": 8}
@@ -53,10 +53,51 @@ def test_a_recorded_run_is_kept_and_a_changed_one_repeated(tmp_path):
         {"fusion_options": {"scale_output": "original"}},
         {"dataset": {**DATASET, "digest": "other"}},
         {"widths": (6,)},
+        {"adjust": lambda net, epochs: None, "adjusted": {"norm": 1}},
     ):
         run(tmp_path, measure=measure, **change)
         assert len(trained) > count, change
         count = len(trained)
+
+
+def test_experiment_and_variant_name_the_record(tmp_path):
+    record = run(tmp_path, experiment="strength", variant="lambda-1e-3")
+    assert (record["experiment"], record["variant"], record["fusion"]) == ("strength", "lambda-1e-3", "attention")
+    assert (tmp_path / "strength" / "lambda-1e-3" / "seed-0.json").is_file()
+    assert set(runs.table([record]).variant) == {"lambda-1e-3"}
+    for wrong in ("a/b", "..", "a\\b"):
+        with pytest.raises(ValueError, match="must be plain names"):
+            run(tmp_path, variant=wrong)
+
+
+def test_the_trained_model_comes_back(tmp_path):
+    seen = {}
+
+    def measure(net, epoch):
+        seen[epoch] = float(net(samples(4, 9))["sensor"].detach().sum())
+        return {}
+
+    record = run(tmp_path, measure=measure)
+    net = runs.trained(record, tmp_path)
+    assert not net.training
+    assert float(net(samples(4, 9))["sensor"].detach().sum()) == pytest.approx(seen[2], rel=1e-5)
+    assert seen[2] != pytest.approx(seen[0], rel=1e-3)
+    weights = runs.record_path(tmp_path, "toy", "attention", 0, "pt")
+    with pytest.raises(ValueError, match="belongs to another run"):
+        runs.trained({**record, "key": "other"}, tmp_path)
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ValueError, match="seed-0.pt is truncated or holds no weights"):
+        runs.trained(record, tmp_path)
+    weights.unlink()
+    with pytest.raises(ValueError, match="no weights at .*seed-0.pt"):
+        runs.trained(record, tmp_path)
+    run(tmp_path, measure=measure)
+    assert weights.is_file()
+
+
+def test_an_adjusted_run_must_say_how(tmp_path):
+    with pytest.raises(ValueError, match="adjust and adjusted go together"):
+        run(tmp_path, adjust=lambda net, epochs: None)
 
 
 def test_other_source_makes_records_stale(tmp_path, monkeypatch):
@@ -124,7 +165,7 @@ def test_read_runs_and_table(tmp_path):
         ("sum", 0),
     ]
     frame = runs.table(found)
-    assert list(frame.columns) == ["fusion", "seed", "status", "epoch", "kind", "name", "value"]
+    assert list(frame.columns) == ["variant", "seed", "status", "epoch", "kind", "name", "value"]
     assert len(frame) == 4 * 3 * (3 + 3 + 2)
     assert (frame[frame.name == "constant"].value == 2).all()
     assert frame[frame.name == "unbounded"].value.isna().all()

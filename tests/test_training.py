@@ -265,3 +265,35 @@ def test_empty_data():
     empty = {name: tensor[:0] for name, tensor in dataset().items()}
     with pytest.raises(ValueError, match="at least one sample"):
         train(model(), dataset(), empty, settings(), 0, progress=False)
+
+
+def test_bfloat16_and_compilation_train_too(monkeypatch):
+    """Mixed precision changes digits and not the outcome; the compiled model is the one that is stepped."""
+    compiled = []
+
+    def compiler(model):
+        compiled.append(model)
+        return torch.nn.Sequential(model)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    plain = run(options=settings())
+    half = run(options=settings(mixed_precision=True))
+    fast = run(options=settings(compile=True))
+    assert len(compiled) == 1
+    assert fast.history == plain.history
+    a, b = plain.history[-1]["test"]["total"], half.history[-1]["test"]["total"]
+    assert a != b and a == pytest.approx(b, rel=0.05)
+    assert all(parameter.dtype == torch.float32 for parameter in half.model.parameters())
+
+
+def test_adjust_sees_every_step_and_changes_weights():
+    seen = []
+
+    def freeze(model, epochs):
+        seen.append(epochs)
+        for parameter in model.parameters():
+            parameter.zero_()
+
+    result = run(options=settings(epochs=2, batch_size=8), adjust=freeze)
+    assert seen == sorted(seen) and seen[-1] == 2 and len(seen) == 2 * -(-22 // 8)
+    assert all(not parameter.any() for parameter in result.model.parameters())
