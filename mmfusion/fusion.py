@@ -100,15 +100,20 @@ class Fusion(nn.Module):
 
 
 class Sum(Fusion):
-    """``scale * (v_1 + ... + v_n)``; all latent sizes must agree (paper A, section 3.4)."""
+    """``scale * (v_1 + ... + v_n)``; all latent sizes must agree (paper A, section 3.4). No parameters.
 
-    def __init__(self, modalities: Iterable[str], latent: int, scale: float = 1.0) -> None:
+    With ``wide`` the sum is written n times in a row. Decoders then have the input, and the weights, that they have
+    after concatenation; what they can compute is still only what they can compute from the sum.
+    """
+
+    def __init__(self, modalities: Iterable[str], latent: int, scale: float = 1.0, *, wide: bool = False) -> None:
         super().__init__(modalities, latent)
         self.scale = float(scale)
-        self.fused_features = self.latent
+        self.copies = len(self.modalities) if wide else 1
+        self.fused_features = self.latent * self.copies
 
     def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
-        return _scaled(self.stack(inputs).sum(dim=1), self.scale)
+        return _scaled(self.stack(inputs).sum(dim=1), self.scale).repeat(1, self.copies)
 
 
 class Concat(Fusion):
@@ -258,6 +263,22 @@ class MatchedConcat(Concat):
             return _scaled((stacked + self.latent_maps(stacked)).flatten(start_dim=1), self.scale)
 
 
+class ScalarConcat(Concat):
+    """Concatenation times learned numbers: ``scale * [c v_1; ...; c v_n]``, or with a number of its own for each block.
+
+    For two modalities attention is concatenation times one number that depends on the sample (see
+    :class:`BilinearAttention`). Here the number is learned and the same for all samples: the control for the claim that
+    *attending* is what helps. One parameter if ``shared``, else one a modality; all begin at one, as concatenation.
+    """
+
+    def __init__(self, modalities: Iterable[str], latent: int, *, shared: bool = True, scale: float = 1.0) -> None:
+        super().__init__(modalities, latent, scale)
+        self.scalars = nn.Parameter(torch.ones(1 if shared else len(self.modalities)))
+
+    def forward(self, inputs: Features) -> Float[Tensor, "batch fused"]:
+        return _scaled((self.stack(inputs) * self.scalars.unsqueeze(-1)).flatten(start_dim=1), self.scale)
+
+
 FUSIONS = (
     "sum",
     "concat",
@@ -269,6 +290,9 @@ FUSIONS = (
     "sum-scaled",
     "concat-scaled",
     "concat-matched",
+    "sum-wide",
+    "concat-scalar",
+    "concat-scalars",
 )
 
 
@@ -285,7 +309,14 @@ def make_fusion(name: str, modalities: Sequence[str], latent: int, **options) ->
     sum-scaled              control: sum / sqrt(latent)
     concat-scaled           control: concatenation / sqrt(latent)
     concat-matched          control: concatenation with the parameter count of attention
+    sum-wide                control: the sum written n times, so that decoders are those of concatenation
+    concat-scalar           control: concatenation times one learned number
+    concat-scalars          control: concatenation, each block times a learned number of its own
     ======================  ==========================================================================================
+
+    Parameters, with n modalities of latent size d: 2 n d² under ``concat-matched`` and every attention, n under
+    ``concat-scalars``, one under ``concat-scalar``, none under the others. Features of the output: d under ``sum`` and
+    ``sum-scaled``, n d under all others.
 
     Options go to the operator's constructor and win over the defaults above. The strength of the L2 penalty is an
     option of training, not of the operator.
@@ -303,6 +334,9 @@ def make_fusion(name: str, modalities: Sequence[str], latent: int, **options) ->
         "sum-scaled": (Sum, {"scale": scale}),
         "concat-scaled": (Concat, {"scale": scale}),
         "concat-matched": (MatchedConcat, {"layers": 2}),
+        "sum-wide": (Sum, {"wide": True}),
+        "concat-scalar": (ScalarConcat, {}),
+        "concat-scalars": (ScalarConcat, {"shared": False}),
         "attention-plain": (BilinearAttention, {"layers": 2}),
         "attention-scaled": (NormalisedAttention, {"layers": 2, "spectral": None}),
         "attention-regularised": (BilinearAttention, {"layers": 2, "spectral": "quotient", "penalised": True}),

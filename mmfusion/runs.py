@@ -20,10 +20,14 @@ from torch import Tensor
 
 from mmfusion import records
 from mmfusion.models import PAPER_CHANNELS, PAPER_WIDTHS, MultimodalAutoencoder, parameter_count, specs_for
+from mmfusion.objectives import baseline_errors
 from mmfusion.training import Adjust, Corrupt, Measure, Settings, check_seeds, train
 
 SCHEMA = "run/2"
-KEYS = ("experiment", "variant", "dataset", "fusion", "seed", "status", "config", "key", "parameters", "history", "provenance")
+KEYS = (
+    "experiment", "variant", "dataset", "fusion", "seed", "status", "config", "key", "parameters", "history",
+    "provenance",
+)  # fmt: skip
 # What decides a run's numbers: changing any of these files makes earlier records stale.
 _SOURCES = (
     "fusion.py",
@@ -83,6 +87,8 @@ def run(
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train one model and return its record; with a folder, also write it and the trained weights there.
+
+    Its ``baseline`` holds, for each modality, the test error of predicting the training mean: the unit of R².
 
     A record that is already in the folder and was made with the same configuration, data and source is returned as it
     is. An interrupted run with ``checkpoints`` continues where it stopped; its checkpoint goes when the record is safe.
@@ -163,6 +169,7 @@ def run(
         "config": config,
         "key": key,
         "parameters": parameter_count(model),
+        "baseline": baseline_errors(train_set, test_set),
         "history": result.history,
         "provenance": records.provenance(
             **(facts or {}),

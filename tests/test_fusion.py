@@ -15,6 +15,7 @@ from mmfusion.fusion import (
     Fusion,
     MatchedConcat,
     NormalisedAttention,
+    ScalarConcat,
     Sum,
     make_fusion,
 )
@@ -58,7 +59,7 @@ def test_permuting_modalities_permutes_blocks(name, seed, order):
     fusion = operator(name, 3, 4, seed)
     values = inputs(fusion.modalities, 4, seed=seed)
     renamed = {NAMES[place]: values[NAMES[source]] for place, source in enumerate(order)}
-    state = {key: tensor[list(order)] for key, tensor in fusion.named_parameters()}
+    state = {key: tensor[list(order)] for key, tensor in fusion.named_parameters() if len(tensor) == len(order)}
     state |= {key: tensor[list(order)] for key, tensor in fusion.named_buffers() if "left_" in key or "right_" in key}
     permuted = functional_call(fusion, state, (renamed,))
     blocks = fusion(values).unflatten(1, (-1, 4))
@@ -221,6 +222,44 @@ def test_matched_concat_has_the_parameters_of_attention():
         torch.nn.init.zeros_(weight)
     values = inputs(fusion.modalities, 5)
     assert torch.equal(fusion(values), Concat(fusion.modalities, 5)(values))
+
+
+def test_wide_sum_is_the_sum_again_and_again():
+    values = inputs(NAMES[:3], 4)
+    wide, plain = operator("sum-wide", 3, 4), operator("sum", 3, 4)
+    assert wide.fused_features == operator("concat", 3, 4).fused_features == 12
+    assert torch.equal(wide(values), torch.cat([plain(values)] * 3, dim=1))
+    assert torch.equal(operator("sum-wide", 3, 4, scale=0.5)(values), 0.5 * wide(values))
+
+
+def test_learned_scalars_begin_as_concatenation_and_count():
+    values = inputs(NAMES[:3], 4)
+    plain = operator("concat", 3, 4)(values)
+    shared, own = operator("concat-scalar", 3, 4), operator("concat-scalars", 3, 4)
+    assert torch.equal(shared(values), plain) and torch.equal(own(values), plain)
+    assert sum(p.numel() for p in shared.parameters()) == 1
+    assert sum(p.numel() for p in own.parameters()) == 3
+    with torch.no_grad():
+        shared.scalars.fill_(-2)
+        own.scalars.copy_(torch.tensor([1.0, 0.0, 3.0]))
+    torch.testing.assert_close(shared(values), -2 * plain)
+    expected = torch.cat([values["camera"], 0 * values["sensor"], 3 * values["wifi"]], dim=1)
+    torch.testing.assert_close(own(values), expected)
+    own(values).sum().backward()
+    by_hand = torch.stack([values[name].sum() for name in own.modalities])
+    torch.testing.assert_close(own.scalars.grad, by_hand)
+
+
+@given(seed=seeds)
+@settings(max_examples=10, deadline=None)
+def test_attention_of_two_is_concatenation_times_one_scalar_of_the_sample(seed):
+    """What the learned scalar is a control for: put a sample's coefficient in its place and nothing is left."""
+    attention, control = operator("attention-original", 2, 6, seed), operator("concat-scalar", 2, 6)
+    values = inputs(attention.modalities, 6, batch=1, seed=seed)
+    with torch.no_grad():
+        control.scalars.copy_(attention.coefficients(values)[:, 0])
+    torch.testing.assert_close(control(values), attention(values))
+    assert isinstance(control, ScalarConcat)
 
 
 def test_matched_concat_mixes_no_modalities():

@@ -1,7 +1,15 @@
+import math
+
 import pytest
 import torch
 
-from mmfusion.objectives import l2_penalty, reconstruction_errors, total_error
+from mmfusion.objectives import (
+    baseline_errors,
+    explained_variance,
+    l2_penalty,
+    reconstruction_errors,
+    total_error,
+)
 
 
 def test_errors_are_means_and_the_total_is_their_sum():
@@ -38,3 +46,56 @@ def test_bad_arguments():
         reconstruction_errors({"a": torch.zeros(1)}, {"b": torch.zeros(1)})
     with pytest.raises(ValueError, match="output is \\(2, 3\\), target is \\(2, 4\\)"):
         reconstruction_errors({"a": torch.zeros(2, 3)}, {"a": torch.zeros(2, 4)})
+
+
+def sets(train=150, test=90):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {"a": torch.randn(n, 3, 2, generator=generator) + shift, "b": 5 * torch.rand(n, 4, generator=generator)}
+        for n, shift in ((train, 0.0), (test, 1.0))
+    ]
+
+
+def test_the_baseline_is_the_error_of_the_training_mean():
+    train, test = sets()
+    for name, error in baseline_errors(train, test).items():
+        mean = train[name].double().mean(0)
+        predicted = {name: mean.expand_as(test[name])}
+        assert error == pytest.approx(
+            reconstruction_errors(predicted, {name: test[name].double()})[name].item(), rel=1e-12
+        )
+    own = {name: float(tensor.double().var(0, correction=0).mean()) for name, tensor in train.items()}
+    assert baseline_errors(train, train) == pytest.approx(own)
+    # The training mean, not the test mean: a shift between the two sets counts.
+    assert baseline_errors(train, test)["a"] > 1.5 * float(test["a"].var(0).mean())
+
+
+def test_explained_variance_has_no_unit():
+    train, test = sets()
+    baseline = baseline_errors(train, test)
+    assert explained_variance(0.0, baseline["a"]) == 1
+    assert explained_variance(baseline["a"], baseline["a"]) == 0
+    assert explained_variance(3 * baseline["a"], baseline["a"]) == -2
+    noisy = {name: tensor + 0.3 for name, tensor in test.items()}
+    score = {}
+    for unit in (1, 255):
+        clean = {name: unit * tensor for name, tensor in test.items()}
+        errors = reconstruction_errors({name: unit * tensor for name, tensor in noisy.items()}, clean)
+        units = baseline_errors({name: unit * tensor for name, tensor in train.items()}, clean)
+        score[unit] = {name: explained_variance(float(errors[name]), units[name]) for name in errors}
+    assert score[1] == pytest.approx(score[255], rel=1e-5)
+    assert math.isnan(explained_variance(math.nan, 1.0))
+
+
+def test_bad_baselines():
+    train, test = sets()
+    with pytest.raises(ValueError, match="training set has the modalities \\['a'\\], the test set has \\['a', 'b'\\]"):
+        baseline_errors({"a": train["a"]}, test)
+    for wrong in (test["b"][:0], test["a"]):
+        with pytest.raises(ValueError, match="'b' wants samples of one shape in both sets"):
+            baseline_errors(train, {**test, "b": wrong})
+    for constant in (0.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="R² needs a modality that varies"):
+            explained_variance(1.0, constant)
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        explained_variance(-1.0, 1.0)

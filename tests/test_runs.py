@@ -32,6 +32,11 @@ def test_record(tmp_path):
     assert record["config"]["samples"] == {"train": 20, "test": 8}
     assert record["provenance"]["profile"] == "test" and record["provenance"]["dataset_digest"] == "abc"
     assert [entry["measures"] for entry in record["history"]] == [{"constant": 1.5}] * 3
+    mean = samples(20, 0)["sensor"].mean(0)
+    assert record["baseline"]["sensor"] == pytest.approx(
+        float((samples(8, 1)["sensor"] - mean).square().mean()), rel=1e-5
+    )
+    assert set(record["baseline"]) == {"camera", "sensor"}
     net = runs.build(samples(1, 0), "attention", 0, channels=(3, 2), widths=(5,))
     assert record["parameters"] == sum(parameter.numel() for parameter in net.parameters())
 

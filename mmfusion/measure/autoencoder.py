@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmfusion import bounds
-from mmfusion.fusion import BilinearAttention, Concat, Fusion, MatchedConcat, NormalisedAttention, Sum
+from mmfusion.fusion import BilinearAttention, Concat, Fusion, MatchedConcat, NormalisedAttention, ScalarConcat, Sum
 from mmfusion.measure.certified import certified_upper_bound
 from mmfusion.measure.lipschitz import algorithm1_map, max_frobenius, spectral_lower_bound
 from mmfusion.models.autoencoder import MultimodalAutoencoder
@@ -122,8 +122,9 @@ def measure_autoencoder(
 def fusion_upper_bound(fusion: Fusion, latents: Mapping[str, Float[Tensor, "batch latent"]]) -> float:
     """Bound on the norm of the Jacobian of a fusion operator.
 
-    For sums and concatenations it holds everywhere. For attention it holds wherever no latent is longer than the
-    longest in ``latents`` and, with unit inputs, none shorter than the shortest (or ``eps``).
+    For sums and concatenations it holds everywhere, and where these are linear it is the norm itself. For attention
+    it holds wherever no latent is longer than the longest in ``latents`` and, with unit inputs, none shorter than the
+    shortest (or ``eps``).
 
     Raises ``TypeError`` for an operator it does not know.
 
@@ -132,9 +133,11 @@ def fusion_upper_bound(fusion: Fusion, latents: Mapping[str, Float[Tensor, "batc
     shortest, which is 2 + rho for normalised linear maps.
     """
     if isinstance(fusion, Sum):
-        return abs(fusion.scale) * math.sqrt(len(fusion.modalities))
+        return abs(fusion.scale) * math.sqrt(len(fusion.modalities) * fusion.copies)
     if isinstance(fusion, MatchedConcat):
         return abs(fusion.scale) * (1 + _score_constants(fusion.latent_maps)[0])
+    if isinstance(fusion, ScalarConcat):
+        return abs(fusion.scale) * float(fusion.scalars.detach().abs().max())
     if isinstance(fusion, Concat):
         return abs(fusion.scale)
     if not isinstance(fusion, BilinearAttention):

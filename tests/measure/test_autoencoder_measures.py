@@ -8,10 +8,12 @@ import torch
 from mmfusion import bounds
 from mmfusion.fusion import FUSIONS, Concat, NormalisedAttention, make_fusion
 from mmfusion.measure import autoencoder as measures
+from mmfusion.measure.attack import ascend
 from mmfusion.models import MultimodalAutoencoder
 from mmfusion.models.encoders import ImageSpec, VectorSpec
 
 BIASED = ("attention-plain", "attention", "attention-original", "concat-matched")
+LEARNED = ("concat-scalar", "concat-scalars")
 SPECS = {"camera": ImageSpec(15, channels=(4, 6)), "sensor": VectorSpec(7, widths=(9,))}
 
 
@@ -150,6 +152,30 @@ def test_fusion_bound_holds_at_random_latents(name, bias):
             torch.cat([latents[key][index] for key in "abc"]),
         )
         assert float(torch.linalg.matrix_norm(jacobian, ord=2)) <= bound * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("name", ["sum", "concat", "sum-scaled", "concat-scaled", *LEARNED, "sum-wide"])
+def test_bounds_of_linear_operators_are_attained(name, count):
+    """An adversary who chooses the disturbance reaches the bound, and nothing beyond it."""
+    generator = torch.Generator().manual_seed(5)
+    names = ["a", "b", "c"][:count]
+    fusion = make_fusion(name, names, 4).double()
+    if name in LEARNED:
+        with torch.no_grad():
+            fusion.scalars.copy_(torch.tensor([0.7, -2.5, 1.1])[: len(fusion.scalars)])
+    bound = measures.fusion_upper_bound(fusion, {key: torch.zeros(1, 4, dtype=torch.float64) for key in names})
+
+    def gain(p):
+        fused = fusion(dict(zip(names, p["h"].unbind(1), strict=True)))
+        return fused.norm(dim=1) / p["h"].flatten(1).norm(dim=1)
+
+    start = {"h": torch.randn(8, count, 4, dtype=torch.float64, generator=generator)}
+    found = ascend(gain, start, steps=300, learning_rate=0.1)
+    assert float(found.values.max()) <= bound * (1 + 1e-12)
+    assert float(found.values.max()) == pytest.approx(bound, rel=1e-4)
+    if name == "sum-wide":
+        assert bound == pytest.approx(count)
 
 
 def test_fusion_bound_with_one_layer_is_the_closed_form():

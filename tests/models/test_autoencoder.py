@@ -4,6 +4,7 @@ import torch
 from mmfusion.fusion import FUSIONS
 from mmfusion.models import ImageSpec, MultimodalAutoencoder, VectorSpec, parameter_count
 
+CONTROLS = ("concat-matched", "sum-wide", "concat-scalar", "concat-scalars")
 SPECS = {"camera": ImageSpec(18, (4, 3)), "sensor": VectorSpec(10, (8,))}
 
 
@@ -30,13 +31,16 @@ def test_shapes_in_and_out(fusion):
 
 def test_the_paper_s_model():
     specs = {"camera": ImageSpec(256), "sensor": VectorSpec(400)}
-    counts = {name: parameter_count(model(name, specs)) for name in ("sum", "concat", "attention", "concat-matched")}
+    counts = {name: parameter_count(model(name, specs)) for name in ("sum", "concat", "attention", *CONTROLS)}
     sensor = 64 * 400 + 64 + 197_664
     assert counts["sum"] == 1_146_144 + 1_146_115 + sensor + parameter_count(VectorSpec(400).decoder(288))
     # Concatenation doubles the input of both first decoder layers; attention adds two layers of 288 x 288 a modality.
     assert counts["concat"] - counts["sum"] == 32 * 32 * 25 + 288 * 256
     assert counts["attention"] - counts["concat"] == 2 * 2 * 288**2
     assert counts["concat-matched"] == counts["attention"]
+    assert counts["sum-wide"] == counts["concat"]
+    assert counts["concat-scalar"] - counts["concat"] == 1
+    assert counts["concat-scalars"] - counts["concat"] == 2
     assert model("attention", specs).fusion.temperature == pytest.approx(288**0.5)
 
 
