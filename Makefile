@@ -6,7 +6,7 @@ PROFILE ?= quick
 JOBS    ?= all
 VENV    := .venv
 STAMP   := $(VENV)/.installed
-THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention attention-gradient normalisation estimation printed-numbers)
+THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention attention-gradient normalisation estimation printed-numbers false-alarms)
 SNAKE    = $(VENV)/bin/snakemake --cores $(JOBS) --nolock --rerun-incomplete --keep-going --quiet rules
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 

@@ -4,11 +4,12 @@
     snakemake --cores all --config profile=smoke preview
     snakemake --profile workflow/slurm         the same graph on a SLURM cluster
 
-data -> train (one job a fusion) -> results; theory and printed numbers beside it; then landing page, ledger, book.
+data -> train (experiments.yml) -> results; theory and printed numbers beside it; then landing page, ledger, book.
 """
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -37,23 +38,49 @@ THEORY = [
     "lipschitz/" + page
     for page in (
         "gradients", "reconstruction", "aggregation", "attention", "attention-gradient", "normalisation",
-        "estimation", "printed-numbers",
+        "estimation", "printed-numbers", "false-alarms",
     )
 ]
-DATA = PROFILE["data"]
-TRAIN = PROFILE["train"]
+EXPERIMENTS = PROFILE["experiments"]
+# Pages that judge runs, and the experiments whose runs they read.
+RESULTS = {
+    "lipschitz/results-mujoco": ["mujoco"],
+    "lipschitz/results-welding-single": ["welding-single"],
+    "lipschitz/results-welding-dual": ["welding-dual"],
+    "lipschitz/results-robomnist": ["robomnist-bimodal", "robomnist-trimodal"],
+    "lipschitz/failure-detection": ["mujoco"],
+    "lipschitz/regularisation": ["regularisation"],
+    "lipschitz/fairness": ["fairness"],
+}
+SHOWN = ("mujoco", "attention")  # the run that the training page shows
 DATA_CODE = imports.closure("import mmfusion.data")
 # Data lie in a folder named by the code that makes them: another version never reuses them. A run's record carries
 # the digests of its data, settings and code, so that a finished run is kept exactly as long as it is still right.
 DATA_ROOT = f"{BUILD}/data/{imports.digest(DATA_CODE)}"
 RUNS = f"{BUILD}/runs"
-TRAINED = [f"{EXECUTED}/train/{fusion}.ipynb" for fusion in TRAIN["fusions"] or []]
+
+
+def jobs(experiments, variants=None):
+    """Executed training pages of some experiments; each is named after the first variant that it trains."""
+    return [
+        f"{EXECUTED}/train/{name}/{job[0]}.ipynb"
+        for name in experiments
+        for job in EXPERIMENTS[name]["jobs"]
+        if variants is None or set(job) & set(variants)
+    ]
+
+
+TRAINED = jobs(EXPERIMENTS)
 # A run's record is no output to Snakemake, which would delete finished runs before it starts the next. So a record that
 # has gone (a broken one, deleted) takes the training page with it, and that page makes it anew.
-for trained in map(Path, TRAINED):
-    kept = [Path(RUNS, TRAIN["dataset"], trained.stem, f"seed-{seed}.json").is_file() for seed in TRAIN["seeds"] or []]
-    if not all(kept):
-        trained.unlink(missing_ok=True)
+for name, experiment in EXPERIMENTS.items():
+    for job in experiment["jobs"]:
+        kept = [
+            Path(RUNS, name, variant, f"seed-{seed}.{kind}").is_file()
+            for variant in job for seed in experiment["train"]["seeds"] or [] for kind in ("json", "pt")
+        ]  # fmt: skip
+        if not all(kept):
+            Path(EXECUTED, "train", name, f"{job[0]}.ipynb").unlink(missing_ok=True)
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
 NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
 
@@ -66,8 +93,50 @@ def parameters(**values):
     return json.dumps(values, sort_keys=True)
 
 
+def accepted(notebook, **values):
+    """Those of the values that are parameters of the page."""
+    return parameters(**{key: value for key, value in values.items() if key in settings.parameters(Path(notebook))})
+
+
+def of_data(dataset):
+    """Parameters that name a data set to a page."""
+    sizes = PROFILE["data"][dataset]
+    return {
+        "dataset": dataset, "data_root": sizes.get("root", DATA_ROOT), "frames": sizes["frames"],
+        "image_size": sizes["size"], "data_seed": sizes["seed"],
+    }  # fmt: skip
+
+
+def where_data_lie(dataset):
+    """Option of `mmfusion data`: the user's folder of a published data set, or ours for a generated one."""
+    root = PROFILE["data"][dataset].get("root")
+    return f"--root {shlex.quote(str(root))}" if root else f"--out {DATA_ROOT}"
+
+
+def of_training(name):
+    """Parameters that every variant of an experiment shares."""
+    experiment = EXPERIMENTS[name]
+    return {
+        **of_data(experiment["dataset"]), **experiment["train"], "modalities": experiment["modalities"],
+        "experiment": name, "records": RUNS, "checkpoints": f"{RUNS}/checkpoints", "profile": NAME,
+    }  # fmt: skip
+
+
+def job_of(wildcards):
+    return next(job for job in EXPERIMENTS[wildcards.experiment]["jobs"] if job[0] == wildcards.job)
+
+
+def followed(wildcards):
+    """Pages whose runs the controls of this one follow."""
+    variants = EXPERIMENTS[wildcards.experiment]["variants"]
+    names = {variants[variant]["matched_to"] for variant in job_of(wildcards) if variants[variant].get("matched_to")}
+    return jobs([wildcards.experiment], names) if names else []
+
+
 wildcard_constraints:
-    fusion="[a-z-]+",
+    experiment="[a-z0-9-]+",
+    job="[a-z0-9-]+",
+    dataset="[a-z0-9-]+",
     page="[a-z/-]+",
 
 
@@ -87,56 +156,80 @@ rule preview:
         TRAINED,
 
 
-rule data:
+rule settings:
     input:
-        DATA_CODE, LOCK,
+        f"profiles/{NAME}.yml", "experiments.yml", "workflow/settings.py", LOCK, DATA_CODE,
     output:
-        touch(f"{BUILD}/data/ready"),
+        touch(f"{BUILD}/settings.ok"),
     params:
-        root=DATA_ROOT, frames=DATA["frames"], size=DATA["size"], seed=DATA["seed"], train=parameters(**TRAIN),
+        given=json.dumps(PROFILE, sort_keys=True),
     shell:
         "python workflow/settings.py profiles/{NAME}.yml"
-        " && mmfusion data pick-and-place --frames {params.frames} --size {params.size} --seed {params.seed} --out {params.root}"
+
+
+rule data:
+    input:
+        rules.settings.output, DATA_CODE, LOCK,
+    output:
+        touch(f"{BUILD}/data/{{dataset}}.ready"),
+    params:
+        given=lambda wildcards: PROFILE["data"][wildcards.dataset],
+        where=lambda wildcards: where_data_lie(wildcards.dataset),
+    shell:
+        "mmfusion data {wildcards.dataset} --frames {params.given[frames]} --size {params.given[size]}"
+        " --seed {params.given[seed]} {params.where}"
 
 
 rule data_page:
     input:
-        source="notebooks/data/pick-and-place.md", code=code("notebooks/data/pick-and-place.md"), data=rules.data.output,
+        source="notebooks/data/pick-and-place.md", code=code("notebooks/data/pick-and-place.md"),
+        data=f"{BUILD}/data/pick-and-place.ready",
     output:
         f"{EXECUTED}/notebooks/data/pick-and-place.ipynb",
     params:
-        values=parameters(profile=NAME, data_root=DATA_ROOT, **DATA),
+        values=parameters(profile=NAME, data_root=DATA_ROOT, **PROFILE["data"]["pick-and-place"]),
+    shell:
+        "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
+
+
+rule gallery:
+    input:
+        source="notebooks/data/gallery.md", code=code("notebooks/data/gallery.md"),
+    output:
+        f"{EXECUTED}/notebooks/data/gallery.ipynb",
+    params:
+        values=parameters(profile=NAME, data_root=f"{DATA_ROOT}/gallery", **PROFILE["gallery"]),
     shell:
         "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
 
 
 rule train:
     input:
-        source="notebooks/lipschitz/train.md", code=code("notebooks/lipschitz/train.md"), data=rules.data.output,
+        source="notebooks/lipschitz/train.md", code=code("notebooks/lipschitz/train.md"), followed=followed,
+        data=lambda wildcards: f"{BUILD}/data/{EXPERIMENTS[wildcards.experiment]['dataset']}.ready",
     output:
-        f"{EXECUTED}/train/{{fusion}}.ipynb",
+        f"{EXECUTED}/train/{{experiment}}/{{job}}.ipynb",
     params:
         values=lambda wildcards: parameters(
-            profile=NAME, fusion=wildcards.fusion, data_root=DATA_ROOT, records=RUNS,
-            checkpoints=f"{RUNS}/checkpoints", **DATA_PARAMETERS, **TRAIN_PARAMETERS,
+            variants={name: EXPERIMENTS[wildcards.experiment]["variants"][name] for name in job_of(wildcards)},
+            **of_training(wildcards.experiment),
         ),
+    threads: max(1, workflow.cores // PROFILE["trials_at_once"]) if PROFILE["trials_at_once"] else 1
     resources:
         mem_mb=2000,
     shell:
         "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
 
 
-TRAIN_PARAMETERS = {key: value for key, value in TRAIN.items() if key != "fusions"}
-DATA_PARAMETERS = {"frames": DATA["frames"], "image_size": DATA["size"], "data_seed": DATA["seed"]}
-
-
 rule train_page:
     input:
-        f"{EXECUTED}/train/attention.ipynb",
+        jobs([SHOWN[0]], [SHOWN[1]]), source="notebooks/lipschitz/train.md", code=code("notebooks/lipschitz/train.md"),
     output:
         f"{EXECUTED}/notebooks/lipschitz/train.ipynb",
+    params:
+        values=parameters(fusion=SHOWN[1], **of_training(SHOWN[0])),
     shell:
-        "cp {input} {output}"
+        "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
 
 
 rule theory:
@@ -158,15 +251,23 @@ rule theory:
 
 rule results:
     input:
-        source="notebooks/lipschitz/results-mujoco.md", code=code("notebooks/lipschitz/results-mujoco.md"),
-        runs=TRAINED,
+        source="notebooks/{page}.md",
+        code=lambda wildcards: code(f"notebooks/{wildcards.page}.md"),
+        runs=lambda wildcards: jobs(RESULTS[wildcards.page]),
+        paper=lambda wildcards: sorted(
+            str(path) for name in RESULTS[wildcards.page] for path in Path("results/paper", name).rglob("*.json")
+        ),
         claims="claims.yml",
     output:
-        notebook=f"{EXECUTED}/notebooks/lipschitz/results-mujoco.ipynb",
-        record=f"{CLAIMS}/lipschitz/results-mujoco.json",
+        notebook=f"{EXECUTED}/notebooks/{{page}}.ipynb", record=f"{CLAIMS}/{{page}}.json",
+    wildcard_constraints:
+        page="|".join(RESULTS),
     params:
-        values=parameters(profile=NAME, records=UNFINISHED, runs=RUNS),
-        record=f"{UNFINISHED}/lipschitz/results-mujoco.json",
+        values=lambda wildcards: accepted(
+            f"notebooks/{wildcards.page}.md", profile=NAME, records=UNFINISHED, runs=RUNS,
+            **of_data(EXPERIMENTS[RESULTS[wildcards.page][0]]["dataset"]),
+        ),
+        record=f"{UNFINISHED}/{{page}}.json",
     shell:
         "python workflow/execute.py {input.source} {output.notebook} --parameters {params.values:q}"
         " && mv {params.record} {output.record}"
@@ -176,16 +277,16 @@ rule overview:
     input:
         source="book/{page}.md",
         code=lambda wildcards: code(f"book/{wildcards.page}.md"),
-        claims="claims.yml",
-        records=[f"{CLAIMS}/{page}.json" for page in [*THEORY, "lipschitz/results-mujoco"]],
-        runs=rules.results.input.runs,
+        claims=["claims.yml", "exhibits.yml"],
+        records=[f"{CLAIMS}/{page}.json" for page in [*THEORY, *RESULTS]],
+        runs=jobs([SHOWN[0]]),
     output:
         f"{EXECUTED}/book/{{page}}.ipynb",
     wildcard_constraints:
-        page="index|ledger",
+        page="index|ledger|paper-a",
     params:
-        values=lambda wildcards: parameters(
-            profile=NAME, records=CLAIMS, **({"runs": RUNS, "dataset": TRAIN["dataset"]} if wildcards.page == "index" else {})
+        values=lambda wildcards: accepted(
+            f"book/{wildcards.page}.md", profile=NAME, records=CLAIMS, runs=RUNS, experiment=SHOWN[0]
         ),
     shell:
         "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"

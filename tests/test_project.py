@@ -89,10 +89,10 @@ def test_citation_and_licence(metadata: dict) -> None:
 def test_layers_import_downward_only() -> None:
     """No module imports from a floor above its own."""
     floors = [
-        {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "graph", "ledger"},
+        {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "decisions", "graph", "ledger"},
         {"data", "latent_maps", "fusion", "objectives"},
         {"models"},
-        {"training", "measure", "runs", "experiment"},
+        {"training", "measure", "runs", "experiment", "quantities"},
         {"plotting", "figures", "cli", "bench"},
     ]
     level = {name: floor for floor, names in enumerate(floors) for name in names}

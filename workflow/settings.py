@@ -1,4 +1,4 @@
-"""Read a profile and check it at the door: every parameter there, none unknown, every value possible.
+"""Read experiments and a profile, and check them at the door: every parameter there, none unknown, every value possible.
 
     python workflow/settings.py profiles/quick.yml        exit code 0, or one line that says what is wrong
 
@@ -17,13 +17,20 @@ from typing import Any
 import jupytext
 import yaml
 
-TRAINING = Path(__file__).resolve().parents[1] / "notebooks/lipschitz/train.md"
-# Parameters of the training page that the pipeline sets by itself.
-OWN = {"profile", "data_root", "data_seed", "frames", "image_size", "fusion", "records", "checkpoints"}
+ROOT = Path(__file__).resolve().parents[1]
+TRAINING = ROOT / "notebooks/lipschitz/train.md"
+EXPERIMENTS = ROOT / "experiments.yml"
+# Parameters of the training page that are no setting of the training: the pipeline sets them by itself.
+OWN = {
+    "profile", "dataset", "data_root", "data_seed", "frames", "image_size", "modalities", "experiment", "variant",
+    "variants", "fusion", "fusion_options", "matched_to", "records", "checkpoints",
+}  # fmt: skip
+# What a variant may say.
+VARIED = ("fusion", "fusion_options", "learning_rate", "weight_l2", "matched_to")
 
 
 class ProfileError(ValueError):
-    """A profile that is missing, not YAML, incomplete or impossible."""
+    """A profile or list of experiments that is missing, not YAML, incomplete or impossible."""
 
 
 def parameters(notebook: Path) -> set[str]:
@@ -34,50 +41,125 @@ def parameters(notebook: Path) -> set[str]:
     return set()
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """The profile at `path`, its parameters complete. Raises `ProfileError`."""
-    path = Path(path)
+def read(path: str | Path, experiments: str | Path = EXPERIMENTS) -> dict[str, Any]:
+    """The profile at `path`, with its experiments complete.
+
+    Each experiment comes back as ``{"dataset", "modalities", "variants": {name: {fusion, ...}}, "train": {parameters of
+    the training page}, "jobs": [[variants that one page trains], ...]}``. Raises `ProfileError`.
+    """
+    path, experiments = Path(path), Path(experiments)
     if not path.is_file():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yml")))
         raise ProfileError(f"unknown profile {path.stem!r}; there are {known}")
+    profile, stated = _yaml(path), _yaml(experiments)
+    parts = {"name", "publish", "trials_at_once", "theory", "gallery", "data", "train", "experiments"}
+    _complete(path, "", profile, parts)
+    _complete(path, "theory: ", profile["theory"], {"starts", "seed"})
+    _complete(path, "gallery: ", profile["gallery"], {"frames", "size"})
+    _complete(path, "experiments: ", profile["experiments"], stated)
+    settings = parameters(TRAINING) - OWN
+    _complete(path, "train: ", profile["train"], settings)
+    at_once = profile["trials_at_once"]
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
+        raise ProfileError(f"{path}: trials_at_once must be a whole number from 0, got {at_once!r}")
+    if not isinstance(profile["data"], dict):
+        raise ProfileError(f"{path}: data: wanted a size for every data set, got {profile['data']!r}")
+    for name, sizes in profile["data"].items():
+        _complete(path, f"data: {name}: ", sizes, {"frames", "size", "seed"}, {"root"})
+    whole = {}
+    for name, own in profile["experiments"].items():
+        own = own or {}
+        _complete(path, f"experiments: {name}: ", own, (), settings | {"dataset", "variants_per_job"})
+        whole[name] = _experiment(path, experiments, name, stated[name], own, profile)
+    return {**profile, "experiments": whole}
+
+
+def _experiment(path: Path, source: Path, name: str, stated: Any, own: dict, profile: dict) -> dict[str, Any]:
+    where = f"{name}: "
+    _complete(source, where, stated, {"dataset", "modalities"}, {"variants", "grid"})
+    dataset = own.get("dataset", stated["dataset"])
+    if dataset not in profile["data"]:
+        raise ProfileError(f"{path}: experiments: {where}data set {dataset!r} has no size under data")
+    variants = {key: {"fusion": key, **(value or {})} for key, value in (stated.get("variants") or {}).items()}
+    if "grid" in stated:
+        grid = stated["grid"]
+        _complete(source, f"{where}grid: ", grid, {"fusions", "learning_rates"})
+        variants |= {
+            f"{fusion}-lr-{label}": {"fusion": fusion, "learning_rate": rate}
+            for fusion in grid["fusions"]
+            for label, rate in grid["learning_rates"].items()
+        }
+    if not variants:
+        raise ProfileError(f"{source}: {where}no variants")
+    for key, value in variants.items():
+        _complete(source, f"{where}{key}: ", value, {"fusion"}, VARIED)
+        followed = value.get("matched_to")
+        if followed is not None and (followed not in variants or variants[followed].get("matched_to")):
+            raise ProfileError(f"{source}: {where}{key}: matched_to names {followed!r}, which is no free variant")
+    each = own.get("variants_per_job", 1)
+    if isinstance(each, bool) or not isinstance(each, int) or each < 1:
+        raise ProfileError(f"{path}: experiments: {where}variants_per_job must be a whole number from 1, got {each!r}")
+    free = [key for key, value in variants.items() if not value.get("matched_to")]
+    bound = [key for key in variants if key not in free]
+    jobs = [part[at : at + each] for part in (free, bound) for at in range(0, len(part), each)]
+    train = {**profile["train"], **{k: v for k, v in own.items() if k not in ("dataset", "variants_per_job")}}
+    return {
+        "dataset": dataset, "modalities": stated["modalities"], "variants": variants, "train": train, "jobs": jobs,
+    }  # fmt: skip
+
+
+def _yaml(path: Path) -> Any:
     try:
-        profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"cannot read {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ProfileError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    _complete(path, "", profile, {"name", "publish", "theory", "data", "train"})
-    _complete(path, "theory: ", profile["theory"], {"starts", "seed"})
-    _complete(path, "data: ", profile["data"], {"frames", "size", "seed"})
-    _complete(path, "train: ", profile["train"], parameters(TRAINING) - OWN | {"fusions"})
-    return profile
 
 
-def _complete(path: Path, where: str, given: Any, wanted: Iterable[str]) -> None:
+def _complete(path: Path, where: str, given: Any, wanted: Iterable[str], allowed: Iterable[str] = ()) -> None:
+    """Everything wanted is there, and nothing but what is wanted or allowed."""
     if not isinstance(given, dict):
         raise ProfileError(f"{path}: {where}wanted {', '.join(sorted(wanted))}; got {given!r}")
-    missing, unknown = sorted(set(wanted) - given.keys()), sorted(given.keys() - set(wanted))
+    missing, unknown = sorted(set(wanted) - given.keys()), sorted(given.keys() - set(wanted) - set(allowed))
     if missing or unknown:
         said = [f"{word}: {', '.join(names)}" for word, names in (("missing", missing), ("unknown", unknown)) if names]
         raise ProfileError(f"{path}: {where}{'; '.join(said)}")
 
 
 def check_values(profile: dict[str, Any]) -> None:
-    """Whether a training run could start with these values. Raises ``ValueError``."""
+    """Whether the training runs could start with these values. Raises ``ValueError``."""
+    from mmfusion.data import catalogue
+
+    for dataset, sizes in profile["data"].items():
+        if dataset not in catalogue.DATASETS:
+            raise ValueError(f"unknown data set {dataset!r}; known: {', '.join(catalogue.DATASETS)}")
+        for name, least in (("frames", 1), ("size", 8), ("seed", 0)):
+            value = sizes[name]
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"data: {dataset}: {name} must be a whole number of at least {least}, got {value!r}")
+    for name, experiment in profile["experiments"].items():
+        try:
+            _check_training(experiment, profile["data"][experiment["dataset"]]["size"])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+def _check_training(experiment: dict[str, Any], size: int) -> None:
     import torch
 
-    from mmfusion.data import catalogue
     from mmfusion.fusion import FUSIONS
     from mmfusion.models import ImageSpec, VectorSpec
     from mmfusion.training import Settings, check_seeds
 
-    train = profile["train"]
-    if train["dataset"] not in catalogue.DATASETS:
-        raise ValueError(f"unknown data set {train['dataset']!r}; known: {', '.join(catalogue.DATASETS)}")
-    unknown = [name for name in train["fusions"] or [] if name not in FUSIONS]
-    if unknown or not isinstance(train["fusions"], list) or not train["fusions"]:
-        raise ValueError(f"fusions must be a list of some of {list(FUSIONS)}, got {train['fusions']!r}")
+    train = experiment["train"]
     check_seeds(train["seeds"])
-    names = ("epochs", "batch_size", "learning_rate", "weight_l2", "measure_every", "mixed_precision")
-    Settings(**{name: train[name] for name in names})
+    names = ("epochs", "batch_size", "measure_every", "mixed_precision", "compile")
+    for variant, own in experiment["variants"].items():
+        if own["fusion"] not in FUSIONS:
+            raise ValueError(f"{variant}: unknown fusion {own['fusion']!r}; wants one of {list(FUSIONS)}")
+        rates = {name: own.get(name, train[name]) for name in ("learning_rate", "weight_l2")}
+        Settings(**{name: train[name] for name in names}, **rates)
     try:
         # Only its name: on a cluster this job need not run where the training does.
         device = torch.device(train["device"]).type
@@ -85,7 +167,7 @@ def check_values(profile: dict[str, Any]) -> None:
         device = None
     if device not in ("cpu", "cuda", "mps"):
         raise ValueError(f"unknown device {train['device']!r}; wants cpu, cuda, cuda:<index> or mps")
-    ImageSpec(profile["data"]["size"], train["channels"])
+    ImageSpec(size, train["channels"])
     VectorSpec(1, train["widths"])
     for name, (low, high) in {"severity": (0, 1), "test_fraction": (0, 1)}.items():
         if not isinstance(train[name], (int, float)) or not low <= train[name] <= high:
