@@ -58,8 +58,8 @@ class Settings:
 
     epochs: int = 200
     batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_l2: float = 0.0
+    learning_rate: float | int = 1e-3
+    weight_l2: float | int = 0.0
     measure_every: int = 10
     checkpoint_every: int = 10
     device: str = "cpu"

@@ -116,7 +116,20 @@ def test_a_truncated_notebook_is_named(tmp_path: Path) -> None:
     [
         ("  epochs: 2\n", "", "train: missing: epochs"),
         ("  epochs: 2\n", "  epochs: 2\n  epoch: 2\n", "train: unknown: epoch"),
-        ("  frames: 160\n", "", "data: missing: frames"),
+        (
+            "welding-single: {frames: 160, size: 16, seed: 0}",
+            "welding-single: {size: 16}",
+            "data: welding-single: missing: frames, seed",
+        ),
+        ("mujoco: {variants_per_job: 5}", "mujoco: {epoch: 5}", "experiments: mujoco: unknown: epoch"),
+        ("  mujoco: {variants_per_job: 5}\n", "", "experiments: missing: mujoco"),
+        (
+            "  welding-dual: {frames: 160, size: 16, seed: 0}\n",
+            "",
+            "welding-dual: data set 'welding-dual' has no size under data",
+        ),
+        ("trials_at_once: 0", "trials_at_once: -1", "trials_at_once must be a whole number from 0, got -1"),
+        ("variants_per_job: 30", "variants_per_job: 0", "variants_per_job must be a whole number from 1, got 0"),
         ("theory:\n  starts: 16\n  seed: 0\n", "theory: 16\n", "theory: wanted seed, starts; got 16"),
         ("publish: false\n", "", "missing: publish"),
     ],
@@ -133,16 +146,21 @@ def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, sa
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("- sum\n", "- wild\n", "fusions must be a list of some of"),
         ("seeds: [0, 1]", "seeds: []", "seeds must be a list"),
         ("seeds: [0, 1]", "seeds: [-1]", "seeds must be a list"),
         ("device: cpu", "device: quantum", "unknown device 'quantum'"),
         ("channels: [4, 4]", "channels: [4, 4, 4, 4]", "too small for 4 convolutions"),
-        ("dataset: pick-and-place", "dataset: welding", "unknown data set 'welding'"),
+        ("pick-and-place: {frames: 160", "pick-and-place: {frames: 0", "pick-and-place: frames must be a whole number"),
+        (
+            "  pick-and-place: {",
+            "  welding: {frames: 1, size: 8, seed: 0}\n  pick-and-place: {",
+            "unknown data set 'welding'",
+        ),
         ("severity: 0.3", "severity: 3", "severity must lie between 0 and 1, got 3"),
+        ("weight_l2: 0.00001", "weight_l2: -1", "weight_l2 must be a finite number from 0, got -1"),
     ],
 )
-def test_an_impossible_profile_is_refused(tmp_path: Path, capsys, old: str, new: str, said: str) -> None:
+def test_an_impossible_profile_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
     """One line, before anything is computed."""
     text = (ROOT / "profiles/smoke.yml").read_text()
     assert text.count(old) == 1
@@ -151,6 +169,55 @@ def test_an_impossible_profile_is_refused(tmp_path: Path, capsys, old: str, new:
     with pytest.raises(SystemExit) as stopped:
         settings.main([str(path)])
     assert said in stopped.value.code and str(path) in stopped.value.code and "\n" not in stopped.value.code
+
+
+TRY = """
+try:
+  dataset: pick-and-place
+  modalities: [camera, sensor]
+"""
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [
+        ("  variants: {sum: {fusion: sum, epochs: 3}}", "try: sum: unknown: epochs"),
+        ("  variants: {control: {fusion: sum, matched_to: none}}", "matched_to names 'none', which is no free variant"),
+        ("  variants: {}", "try: no variants"),
+        ("  grid: {fusions: [sum]}", "try: grid: missing: learning_rates"),
+        ("  grids: {}", "try: unknown: grids"),
+    ],
+)
+def test_an_impossible_experiment_is_refused(tmp_path: Path, variants: str, said: str) -> None:
+    """The list of experiments is checked as strictly as the profile."""
+    (tmp_path / "experiments.yml").write_text(TRY + variants + "\n")
+    text = (ROOT / "profiles/smoke.yml").read_text()
+    (tmp_path / "own.yml").write_text(text[: text.index("experiments:")] + "experiments: {try: {}}\n")
+    with pytest.raises(settings.ProfileError, match=re.escape(said)):
+        settings.read(tmp_path / "own.yml", tmp_path / "experiments.yml")
+
+
+def test_variants_are_dealt_out_to_jobs_and_controls_come_last(tmp_path: Path) -> None:
+    """A grid is every fusion at every rate; a control never shares a job with the run that it follows."""
+    (tmp_path / "experiments.yml").write_text(
+        TRY + "  grid: {fusions: [sum, concat], learning_rates: {slow: 0.001, fast: 0.1}}\n"
+        "  variants: {control: {fusion: attention, matched_to: sum-lr-slow}, attention: }\n"
+    )
+    text = (ROOT / "profiles/smoke.yml").read_text()
+    own = "experiments: {try: {variants_per_job: 2, epochs: 7}}\n"
+    (tmp_path / "own.yml").write_text(text[: text.index("experiments:")] + own)
+    found = settings.read(tmp_path / "own.yml", tmp_path / "experiments.yml")["experiments"]["try"]
+    assert found["jobs"] == [
+        ["attention", "sum-lr-slow"],
+        ["sum-lr-fast", "concat-lr-slow"],
+        ["concat-lr-fast"],
+        ["control"],
+    ]
+    assert found["variants"]["concat-lr-fast"] == {"fusion": "concat", "learning_rate": 0.1}
+    assert found["train"]["epochs"] == 7 and found["train"]["batch_size"] == 16
+    with pytest.raises(ValueError, match="try: try-me: unknown fusion 'try-me'|unknown fusion"):
+        found["variants"]["try-me"] = {"fusion": "try-me"}
+        settings._check_training(found, 16)
 
 
 def test_the_projects_profiles_are_possible() -> None:
@@ -229,13 +296,14 @@ def test_what_an_edit_runs_again(tmp_path: Path) -> None:
     executed = "_build/smoke/executed"
     after_page = {
         f"{executed}/notebooks/lipschitz/gradients.ipynb", "_build/smoke/records/claims/lipschitz/gradients.json",
-        f"{executed}/book/index.ipynb", f"{executed}/book/ledger.ipynb", "_build/smoke/preview/index.html",
+        f"{executed}/book/index.ipynb", f"{executed}/book/ledger.ipynb", f"{executed}/book/paper-a.ipynb",
+        "_build/smoke/preview/index.html",
     }  # fmt: skip
     assert planned(copy) == after_page
 
-    (copy / "_build/smoke/runs/pick-and-place/sum/seed-1.json").unlink()
+    (copy / "_build/smoke/runs/mujoco/sum/seed-1.json").unlink()
     again = planned(copy)
-    assert f"{executed}/train/sum.ipynb" in again and f"{executed}/train/concat.ipynb" not in again
+    assert f"{executed}/train/mujoco/sum.ipynb" in again and f"{executed}/train/welding-dual/sum.ipynb" not in again
 
     module = copy / "mmfusion/statistics.py"
     module.write_text(module.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
