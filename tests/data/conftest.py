@@ -7,15 +7,17 @@ from mmfusion import data
 
 @pytest.fixture(scope="session")
 def cell():
-    from mmfusion.data.simulated import Cell
+    from mmfusion.data.scenes import build
 
-    return Cell()
+    return build("pick-and-place")
 
 
 @pytest.fixture(scope="session")
 def episodes(cell):
     """Six whole episodes without pictures."""
-    return [cell.run(11, index) for index in range(6)]
+    from mmfusion.data.simulated import record
+
+    return [record(cell, 11, index) for index in range(6)]
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmfusion.data import scene
 from mmfusion.data.kinematics import along, downward, minimum_jerk
+from mmfusion.data.scenes import pick_and_place as pick
 
 
 def _turn(axis, angle):
@@ -32,7 +32,7 @@ def by_hand(angles):
     pose = _turn("z", np.pi)
     for angle, (a, d, alpha) in zip(angles, lengths, strict=True):
         pose = pose @ _turn("z", angle) @ _shift(x=a, z=d) @ _turn("x", alpha)
-    return pose @ _shift(z=scene.PINCH_DEPTH)
+    return pose @ _shift(z=pick.PINCH_DEPTH)
 
 
 angles = st.lists(st.floats(-6, 6), min_size=6, max_size=6).map(np.array)
@@ -49,20 +49,20 @@ def test_the_model_has_the_published_lengths(cell, q):
     assert np.allclose(third_axis, wanted[:3, 2], atol=1e-5)
 
 
-@given(st.floats(*scene.REACH), st.floats(*scene.BEARING), st.floats(0.045, 0.25), st.floats(-0.78, 0.78))
+@given(st.floats(*pick.REACH), st.floats(*pick.BEARING), st.floats(0.045, 0.25), st.floats(-0.78, 0.78))
 @settings(max_examples=60, deadline=None)
 def test_every_pose_of_the_work_area_is_reached(cell, radius, bearing, height, twist):
     spot = (radius * np.cos(bearing), radius * np.sin(bearing), height)
-    found = cell.arm.solve(*downward(spot, bearing + twist), start=scene.HOME)
+    found = cell.arm.solve(*downward(spot, bearing + twist), start=np.array(pick.ARM.home))
     assert found is not None
     pose = by_hand(found)
     assert np.allclose(pose[:3, 3], spot, atol=5e-5)
     assert np.allclose(pose[:3, 2], [0, 0, -1], atol=5e-5)
-    assert np.abs(found).max() < scene.JOINT_LIMIT
+    assert np.abs(found).max() < pick.ARM.high[0]
 
 
 def test_a_pose_out_of_reach_has_no_solution(cell):
-    assert cell.arm.solve(*downward((1.5, 0, 0.1), 0.0), start=scene.HOME) is None
+    assert cell.arm.solve(*downward((1.5, 0, 0.1), 0.0), start=np.array(pick.ARM.home)) is None
 
 
 def test_minimum_jerk_rests_at_both_ends():

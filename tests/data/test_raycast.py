@@ -4,15 +4,15 @@ import mujoco
 import numpy as np
 import pytest
 
-from mmfusion.data import scene
-from mmfusion.data.raycast import Camera, View
+from mmfusion.data.raycast import Camera, Look, View
+from mmfusion.data.scenes import pick_and_place as pick
 
 
 @pytest.fixture
 def posed(cell):
     state = mujoco.MjData(cell.model)
-    state.qpos[cell.arm.address] = scene.HOME
-    state.qpos[cell.object : cell.object + 3] = 0.5, -0.25, scene.OBJECT_HALF[2]
+    state.qpos[cell.arm.address] = pick.ARM.home
+    state.qpos[cell.object : cell.object + 3] = 0.5, -0.25, pick.OBJECT_HALF[2]
     state.mocap_pos[0] = 0.45, 0.3, 0.002
     mujoco.mj_kinematics(cell.model, state)
     return state
@@ -45,14 +45,14 @@ def test_the_object_moves_in_the_picture_when_it_moves(cell, posed):
 
 
 def test_a_pixel_sees_what_stands_in_its_line_of_sight(cell, posed):
-    spot = (0.5, -0.25, scene.OBJECT_HALF[2])
-    image = Camera(cell.model, 33, View(target=spot, opening=6.0)).render(posed)
+    spot = (0.5, -0.25, pick.OBJECT_HALF[2])
+    image = Camera(cell.model, 33, Look(View(target=spot, opening=6.0))).render(posed)
     assert _orange(image)[16, 16]
 
 
 def test_what_stands_under_the_object_is_in_shadow(cell, posed):
     looking_down = View(position=(0.5, -0.2, 1.2), target=(0.5, -0.1, 0.0), opening=24)
-    camera = Camera(cell.model, 96, looking_down)
+    camera = Camera(cell.model, 96, Look(looking_down))
     lit = camera.render(posed).astype(int)
     posed.qpos[cell.object + 1] = 5.0
     mujoco.mj_kinematics(cell.model, posed)
