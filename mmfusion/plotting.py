@@ -25,11 +25,14 @@ __all__ = [
     "NEUTRAL",
     "OURS",
     "PAPER",
+    "WORDS",
     "Figure",
     "house_style",
     "label_line",
     "publish",
+    "style",
     "table",
+    "words",
 ]
 
 # Okabe and Ito's palette, lightened or darkened until each reads at 3:1 on the white and on the dark page.
@@ -40,17 +43,27 @@ COLOURS = {
     "sum": RED, "concat": BLUE, "attention": GREEN,
     "sum-scaled": RED, "concat-scaled": BLUE, "concat-matched": PURPLE,
     "attention-plain": ORANGE, "attention-scaled": PURPLE, "attention-regularised": BLUE,
-    "attention-original": RED,
+    "attention-original": RED, "sum-wide": RED, "concat-scalar": BLUE, "concat-scalars": BLUE,
 }  # fmt: skip
 MARKERS = {
     "sum": "o", "concat": "s", "attention": "^", "sum-scaled": "o", "concat-scaled": "s", "concat-matched": "D",
     "attention-plain": "v", "attention-scaled": "P", "attention-regularised": "X", "attention-original": "*",
+    "sum-wide": "H", "concat-scalar": "p", "concat-scalars": "d",
 }  # fmt: skip
 DASHES = {
     "sum": "-", "concat": (0, (5, 1.5)), "attention": (0, (1.2, 1.2)), "sum-scaled": (0, (3, 1, 1, 1)),
     "concat-scaled": (0, (3, 1, 1, 1)), "concat-matched": (0, (7, 2)), "attention-plain": "-",
     "attention-scaled": (0, (5, 1.5)), "attention-regularised": (0, (3, 1, 1, 1)),
-    "attention-original": (0, (4, 1, 1, 1)),
+    "attention-original": (0, (4, 1, 1, 1)), "sum-wide": (0, (7, 2)), "concat-scalar": (0, (2, 1)),
+    "concat-scalars": (0, (6, 1, 1, 1)),
+}  # fmt: skip
+WORDS = {
+    "sum": "sum", "concat": "concatenation", "attention": "attention", "sum-scaled": "sum ÷ √d",
+    "concat-scaled": "concatenation ÷ √d", "concat-matched": "concatenation, as many weights",
+    "attention-plain": "attention, neither", "attention-scaled": "attention, scaling only",
+    "attention-regularised": "attention, regularisation only", "attention-original": "attention on raw latents",
+    "sum-wide": "sum, written n times", "concat-scalar": "concatenation × one scalar",
+    "concat-scalars": "concatenation × scalars",
 }  # fmt: skip
 # A colour that no data uses: `publish` turns it into the page's text colour.
 INK = "#010203"
@@ -72,6 +85,26 @@ def house_style() -> None:
         "boxplot.medianprops.color": INK, "boxplot.flierprops.markeredgecolor": INK,
         "svg.fonttype": "path", "svg.hashsalt": "mmfusion", "image.cmap": "cividis", "mathtext.fontset": "dejavusans",
     })  # fmt: skip
+
+
+def _known(variant: str) -> str:
+    """The longest fusion's name that a variant begins with: settings are appended to it by a dash."""
+    fits = [name for name in COLOURS if variant == name or variant.startswith(name + "-")]
+    return max(fits, key=len, default="")
+
+
+def style(variant: str) -> dict[str, Any]:
+    """Colour, dash and marker of a fusion, or of a variant named after one (``sum-lr-0.01``); neutral otherwise."""
+    name = _known(variant)
+    return {
+        "color": COLOURS.get(name, NEUTRAL), "linestyle": DASHES.get(name, "-"), "marker": MARKERS.get(name, "o"),
+    }  # fmt: skip
+
+
+def words(variant: str) -> str:
+    """A fusion as people call it; of a variant, what follows the fusion's name stays as it is."""
+    name = _known(variant)
+    return f"{WORDS.get(name, '')}{variant.removeprefix(name).replace('-', ' ', 1)}"
 
 
 def label_line(
