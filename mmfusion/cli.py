@@ -39,21 +39,41 @@ def at_least(least: int) -> Callable[[str], int]:
     return whole
 
 
+def setting(text: str) -> tuple[str, int | float | str]:
+    """A type of argument: NAME=VALUE, where a value that reads as a number is one."""
+    name, equals, value = text.partition("=")
+    if not name or not equals or not value:
+        raise argparse.ArgumentTypeError(f"wanted NAME=VALUE, got {text!r}")
+    for number in (int, float):
+        try:
+            return name, number(value)
+        except ValueError:
+            continue
+    return name, value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="mmfusion", description="Multimodal fusion, with every claim executed.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"mmfusion {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     data = commands.add_parser(
-        "data", help="make a data set", allow_abbrev=False,
-        description="Simulate a data set and write it as one .npz file; print the file, its hash and the speed. "
-        "A file of the same parameters that is already there is checked against its hash and kept.",
+        "data", help="make or read a data set, and report on it", allow_abbrev=False,
+        description="Simulate a data set and write it as one .npz file, or read a published one from your own folder; "
+        "print the file, its hash and the speed, and for a published one what was found. A file of the same "
+        "parameters that is already there is checked against its hash and kept.",
     )  # fmt: skip
-    data.add_argument("name", help="which data set: pick-and-place")
+    data.add_argument("name", nargs="?", help="which data set, such as pick-and-place or robomnist; --list names all")
+    data.add_argument("--list", action="store_true", help="the names of all data sets, and nothing else")
     data.add_argument("--frames", type=at_least(1), default=500, help="pictures in all (default: %(default)s)")
     data.add_argument("--size", type=at_least(8), default=64, help="pixels per side (default: %(default)s)")
     data.add_argument("--seed", type=at_least(0), default=0, help="(default: %(default)s)")
-    data.add_argument("--out", type=Path, help="folder for the file (default: the user's cache folder)")
+    data.add_argument("--out", type=Path, help="generated: folder for the file (default: the user's cache folder)")
+    data.add_argument("--root", type=Path, help="published: your folder with the data, which is only read")
+    data.add_argument(
+        "--option", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="published: what its reader lets you choose, such as camera=2; may be repeated",
+    )  # fmt: skip
     data.add_argument("--quiet", action="store_true", help="no progress bar")
 
     claims = commands.add_parser(
@@ -70,17 +90,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data(given: argparse.Namespace) -> None:
-    from mmfusion.data import obtain
+    if given.name is None and not given.list:
+        raise ValueError("the following arguments are required: name (see mmfusion data --list)")
+    from mmfusion.data import DATASETS, obtain, published
 
+    if given.list:
+        wide = max(map(len, [*DATASETS, *published.READERS]))
+        for name in sorted(DATASETS):
+            print(f"{name:{wide}}  generated")
+        for name, reader in sorted(published.READERS.items()):
+            print(f"{name:{wide}}  read from your folder (--root): {reader.source}")
+        return
+    if given.name in published.READERS and given.out is not None:
+        raise ValueError(f"{given.name} is read from your folder: name that by --root; --out is for generated sets")
+    if given.name in DATASETS and given.root is not None:
+        raise ValueError(f"{given.name} is generated: choose its folder by --out; --root is for published sets")
     progress = False if given.quiet else None
-    made = obtain(given.name, given.out, given.frames, given.size, given.seed, progress=progress)
+    made = obtain(
+        given.name, given.root or given.out, given.frames, given.size, given.seed, progress, dict(given.option)
+    )
+    dataset = made.dataset
     print(f"file      {made.path}")
-    print(f"sha256    {made.dataset.digest}")
-    print(f"frames    {len(made.dataset)} in {len(made.dataset.episodes)} episodes")
+    print(f"sha256    {dataset.digest}")
+    print(f"frames    {len(dataset)} in {len(dataset.episodes)} episodes")
     if made.seconds is None:
         print("speed     was there already; its hash is right")
     else:
-        print(f"speed     {len(made.dataset) / made.seconds:.0f} frames/s, simulation included")
+        what = "reading" if given.name in published.READERS else "simulation"
+        print(f"speed     {len(dataset) / made.seconds:.0f} frames/s, {what} included")
+    if given.name in published.READERS:
+        from mmfusion.data.published.report import lines
+
+        for name, array in dataset.modalities.items():
+            print(f"{name:9} {array.dtype} {array.shape}")
+        test = dataset.split(seed=given.seed)[1].episodes.tolist() if len(dataset.episodes) > 1 else ()
+        print("\n".join(lines(dataset.parameters["report"], test)))
 
 
 def _claims(given: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Data: a simulated robot cell, its corruption, and the files that keep it."""
+"""Data: simulated robots, published recordings, their corruption, and the files that keep them."""
 
 from mmfusion.data.catalogue import DATASETS, Stored, load, obtain
 from mmfusion.data.dataset import MultimodalDataset, Standardiser
