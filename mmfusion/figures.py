@@ -61,17 +61,25 @@ def label_ends(axes: Any, lines: Mapping[str, Any], gap: float | int = 11) -> No
         (axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1] / scale, text)
         for text, line in lines.items() if len(line.get_xdata())
     )  # fmt: skip
-    last = -math.inf
-    for height, text in ends:
-        last = max(height, last + gap)
-        plotting.label_line(axes, lines[text], text, offset=(6.0, float(last - height)))
+    if not ends:
+        return
+    heights = np.array([height for height, _ in ends])
+    steps = gap * np.arange(len(ends))
+    # Crowded names pushed up, and pushed down; halfway they sit around their lines, and keep apart as both do.
+    up = np.maximum.accumulate(heights - steps) + steps
+    down = np.minimum.accumulate((heights - steps)[::-1])[::-1] + steps
+    box = axes.get_window_extent()
+    places = np.minimum((up + down) / 2, box.y1 / scale - steps[::-1])
+    places = np.maximum(places, box.y0 / scale + steps)
+    for (height, text), place in zip(ends, places, strict=True):
+        plotting.label_line(axes, lines[text], text, offset=(6.0, float(place - height)))
 
 
 def readable(axis: Any) -> None:
     """Plain numbers on a logarithmic axis, also where it spans little more than a decade."""
     low, high = axis.get_view_interval()
-    if high / low < 30:
-        axis.set_major_locator(mticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    if high / low < 300:
+        axis.set_major_locator(mticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 30 else (1, 2, 5)))
         axis.set_minor_formatter(mticker.NullFormatter())
     if high / low < 1e4:
         axis.set_major_formatter(mticker.FormatStrFormatter("%g"))
@@ -116,7 +124,7 @@ def curves(
     if log:
         axes.set_yscale("log")
         readable(axes.yaxis)
-    _room(axes, experiment, 0.02 * max(map(len, lines)) + 0.05)
+    _room(axes, experiment, lines)
     label_ends(axes, lines)
     return plotting.publish(
         figure, name,
@@ -140,7 +148,7 @@ def losses(
         }
         axes.set(yscale="log", xlabel="epoch", title={"total": "together"}.get(quantity, quantity))
         readable(axes.yaxis)
-    _room(drawn[-1], experiment, 0.055 * max(map(len, lines)))
+    _room(drawn[-1], experiment, lines)
     for axes in drawn[:: 2 if len(drawn) == 4 else 3]:
         axes.set_ylabel(f"{said} loss (mean squared error)")
     label_ends(drawn[-1], lines)
@@ -171,7 +179,7 @@ def parts(
             for text, (key, look) in names.items()
         }
         axes.set(yscale="log", xlabel="epoch", title=plotting.words(variant))
-        _room(axes, experiment, 0.055 * max(map(len, names)))
+        _room(axes, experiment, names)
     for axes in drawn[:: 2 if len(drawn) == 4 else 3]:
         axes.set_ylabel("Lipschitz constant" + (" (lower bound)" if measure == "lower" else f" ({measure})"))
     for axes in drawn:
@@ -190,17 +198,20 @@ def boxes(
     experiment: Experiment, variants: Sequence[str], quantities: Mapping[str, str], *, name: str, kind: str = "test",
     caption: str = "", provenance: Mapping[str, Any] | None = None,
 ) -> plotting.Figure:  # fmt: skip
-    """The last loss of every seed, as points and a box per variant; one panel per quantity (label → recorded name)."""
-    said = {"train": "training", "test": "test"}[kind]
+    """Last values of all seeds, as points and a box per variant; one panel per quantity (label → recorded name).
+
+    ``kind`` is ``train`` or ``test`` for losses, ``measures`` for constants, which are drawn on a logarithmic scale.
+    """
+    said = {"train": "training loss", "test": "test loss", "measures": "Lipschitz constant"}[kind]
     ends = pd.DataFrame(
-        [{"variant": v, "loss": label, "seed": s, "value": value}
+        [{"variant": v, "quantity": label, "seed": s, "value": value}
          for v in variants for label, quantity in quantities.items()
          for s, value in experiment.at_end(v, kind, quantity).items()]
     ).dropna()  # fmt: skip
     figure, drawn = panels(len(quantities), 3.4)
     for axes, label in zip(drawn, quantities, strict=True):
         for position, variant in enumerate(variants):
-            values = ends[(ends.variant == variant) & (ends.loss == label)].value
+            values = ends[(ends.variant == variant) & (ends.quantity == label)].value
             look = plotting.style(variant)
             box = axes.boxplot(values, positions=[position], widths=0.55, showfliers=False, patch_artist=True)
             box["boxes"][0].set(facecolor=look["color"], alpha=0.35)
@@ -208,14 +219,17 @@ def boxes(
                          color=look["color"], zorder=3)  # fmt: skip
         axes.set(title=label, xticks=range(len(variants)), xticklabels=variants)
         axes.tick_params(axis="x", rotation=30)
+        if kind == "measures":
+            axes.set_yscale("log")
+            readable(axes.yaxis)
     for axes in drawn[:: 2 if len(drawn) == 4 else 3]:
-        axes.set_ylabel(f"final {said} loss")
+        axes.set_ylabel(f"final {said}")
     return plotting.publish(
         figure, name,
-        alt=f"Box plots of the final {said} loss, with every seed as a point, for "
+        alt=f"Box plots of the final {said}, with every seed as a point, for "
         f"{_listed(map(plotting.words, variants))}; one panel each for {_listed(quantities)}.",
-        caption=caption or f"Final {said} loss of every seed: "
-        + ", ".join(f"{'all together' if q == 'total' else q} ({label})" for label, q in quantities.items())
+        caption=caption or f"Final {said} of every seed"
+        + "".join(f", {k}: {'all together' if q == 'total' else q}" for k, q in quantities.items() if q != k)
         + ". Boxes: quartiles and median; whiskers: 1.5 times the box.",
         data=ends, provenance=provenance or experiment.facts(),
     )  # fmt: skip
@@ -278,8 +292,9 @@ def forest(
             axes.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=2.5)
             axes.plot(row["ratio"], y, marker=look["marker"], color=look["color"], markersize=7)
         axes.axvline(1, color=plotting.NEUTRAL, linewidth=1.2, linestyle="--")
-        axes.set(xscale="log", title=title, xlabel=xlabel, yticks=range(len(variants)),
-                 yticklabels=[(labels or {}).get(v, plotting.words(v)) for v in variants])  # fmt: skip
+        axes.set(xscale="log", title=title, xlabel=xlabel, yticks=range(len(variants)))
+        axes.set_ylim(-0.6, len(variants) - 0.4)
+        axes.set_yticklabels([(labels or {}).get(v, plotting.words(v)) for v in variants])
         readable(axes.xaxis)
     return plotting.publish(figure, name, alt=alt, caption=caption, data=pd.DataFrame(rows), provenance=provenance)
 
@@ -343,10 +358,12 @@ def _line_style(variant: str) -> dict[str, Any]:
     return {key: value for key, value in plotting.style(variant).items() if key != "marker"}
 
 
-def _room(axes: Any, experiment: Experiment, share: float) -> None:
-    """Space for names right of the last epoch."""
+def _room(axes: Any, experiment: Experiment, names: Iterable[str]) -> None:
+    """Space for names right of the last epoch, by the width of a panel and of bold letters, in inches."""
     epochs = experiment.config["epochs"]
-    axes.set_xlim(0, epochs * (1 + share))
+    panel = axes.figure.get_figwidth() / axes.get_gridspec().ncols - 0.6
+    name = min(0.1 + 0.088 * max(map(len, names)), 0.6 * panel)
+    axes.set_xlim(0, epochs * panel / (panel - name))
     axes.set_xticks([0, epochs // 2, epochs])
 
 

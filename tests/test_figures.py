@@ -89,20 +89,36 @@ def test_parts_name_every_encoder_and_decoder(experiment, monkeypatch):
 
 def test_names_at_line_ends_keep_apart():
     figure, axes = plt.subplots()
+    axes.set_ylim(-1, 3)
     lines = {str(k): axes.plot([0, 1], [0, 1 + 1e-6 * k])[0] for k in range(4)}
     lines["none"] = axes.plot([], [])[0]
     figures.label_ends(axes, lines, gap=12)
     places = {text.get_text(): text.xyann[1] for text in axes.texts}
     assert "none" not in places
     assert np.all(np.diff([places[str(k)] for k in range(4)]) > 11.9)
+    assert abs(sum(places.values())) < 1  # around their lines
+    low = {str(k): axes.plot([0, 1], [0, 0])[0] for k in range(4)}
+    for text in list(axes.texts):
+        text.remove()
+    axes.set_ylim(0, 1)
+    figures.label_ends(axes, low)
+    assert min(text.xyann[1] for text in axes.texts) > -0.1  # none falls out of the axes
 
 
 def test_boxes_leave_diverged_seeds_out(experiment):
     table = csv(figures.boxes(experiment, MAIN, {"C": "camera", "all": "total"}, name="boxes"))
-    counts = table.groupby(["variant", "loss"]).size()
+    counts = table.groupby(["variant", "quantity"]).size()
     assert counts["concat", "C"] == 5 and counts["sum", "C"] == 6
-    assert math.isclose(table.query("variant == 'sum' and loss == 'all' and seed == 2").value.item(),
+    assert math.isclose(table.query("variant == 'sum' and quantity == 'all' and seed == 2").value.item(),
                         experiment.at_end("sum", "test", "total")[2])  # fmt: skip
+
+
+def test_boxes_of_constants(experiment, monkeypatch):
+    drawn = kept(monkeypatch)
+    names = {f"{m} encoder": f"encoder/{m}/lower" for m in experiment.modalities}
+    table = csv(figures.boxes(experiment, MAIN, names, name="boxes", kind="measures"))
+    assert set(table.quantity) == set(names)
+    assert {axes.get_yscale() for axes in drawn[0].axes} == {"log"}
 
 
 def test_paths_join_loss_and_constant_where_both_are_measured(experiment):
