@@ -86,7 +86,9 @@ NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(sou
 
 
 def code(notebook):
-    return [*imports.of_notebook(notebook), LOCK, "workflow/execute.py"]
+    files = imports.of_notebook(notebook)
+    tables = sorted(map(str, Path("printed").glob("*.yml"))) if "mmfusion/printed.py" in files else []
+    return [*files, *tables, LOCK, "workflow/execute.py"]
 
 
 def parameters(**values):
