@@ -69,8 +69,8 @@ def label_ends(axes: Any, lines: Mapping[str, Any], gap: float | int = 11) -> No
     up = np.maximum.accumulate(heights - steps) + steps
     down = np.minimum.accumulate((heights - steps)[::-1])[::-1] + steps
     box = axes.get_window_extent()
-    places = np.minimum((up + down) / 2, box.y1 / scale - steps[::-1])
-    places = np.maximum(places, box.y0 / scale + steps)
+    places = np.minimum((up + down) / 2, box.y1 / scale - 3 - steps[::-1])
+    places = np.maximum(places, box.y0 / scale + 6 + steps)
     for (height, text), place in zip(ends, places, strict=True):
         plotting.label_line(axes, lines[text], text, offset=(6.0, float(place - height)))
 
