@@ -30,13 +30,15 @@ Window = Float[Tensor, "batch time channels"]
 Picture = Float[Tensor, "batch 3 height width"]
 
 
-def _severity(severity: float | int) -> float:
+def checked(severity: float | int) -> float:
+    """The severity as a float. Raises ``ValueError`` outside [0, 1]."""
     if not 0 <= severity <= 1:
         raise ValueError(f"severity must lie in [0, 1], got {severity}")
     return float(severity)
 
 
-def _uniform(shape: Sequence[int], like: Tensor, generator: Generator) -> Tensor:
+def uniform(shape: Sequence[int], like: Tensor, generator: Generator) -> Tensor:
+    """Numbers drawn evenly from [0, 1), of the type and on the device of ``like``."""
     return torch.rand(tuple(shape), generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 
@@ -46,41 +48,41 @@ def _normal(like: Tensor, generator: Generator) -> Tensor:
 
 def window_noise(windows: Window, severity: float | int, generator: Generator) -> Window:
     """White Gaussian noise of standard deviation ``severity``."""
-    return windows + _severity(severity) * _normal(windows, generator)
+    return windows + checked(severity) * _normal(windows, generator)
 
 
 def window_dropout(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Readings lost independently with probability ``severity``/2; a lost one reads 0."""
-    lost = _uniform(windows.shape, windows, generator) < _severity(severity) / 2
+    lost = uniform(windows.shape, windows, generator) < checked(severity) / 2
     return windows.masked_fill(lost, 0)
 
 
 def window_drift(windows: Window, severity: float | int, generator: Generator) -> Window:
     """A linear drift per channel, from 0 at the window's start to at most ±2·``severity`` at its end."""
     batch, time, channels = windows.shape
-    slope = 2 * _severity(severity) * (2 * _uniform((batch, 1, channels), windows, generator) - 1)
+    slope = 2 * checked(severity) * (2 * uniform((batch, 1, channels), windows, generator) - 1)
     return windows + slope * torch.linspace(0, 1, time, dtype=windows.dtype, device=windows.device)[:, None]
 
 
 def window_stuck(windows: Window, severity: float | int, generator: Generator) -> Window:
     """Channels that repeat one reading to the window's end, each with probability ``severity``."""
     batch, time, channels = windows.shape
-    stuck = _uniform((batch, 1, channels), windows, generator) < _severity(severity)
-    since = (_uniform((batch, 1, channels), windows, generator) * time).long().clamp_(max=time - 1)
+    stuck = uniform((batch, 1, channels), windows, generator) < checked(severity)
+    since = (uniform((batch, 1, channels), windows, generator) * time).long().clamp_(max=time - 1)
     now = torch.arange(time, device=windows.device)[:, None].expand_as(windows)
     return windows.gather(1, torch.where(stuck, torch.minimum(now, since), now))
 
 
 def image_noise(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """White Gaussian noise of standard deviation ``severity``/2."""
-    return (pictures + 0.5 * _severity(severity) * _normal(pictures, generator)).clamp(0, 1)
+    return (pictures + 0.5 * checked(severity) * _normal(pictures, generator)).clamp(0, 1)
 
 
 def image_occlusion(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """One rectangle per picture, of random shape and grey level, covering at most ``severity``/2 of the area."""
     batch, _, height, width = pictures.shape
-    area, stretch, top, left, grey = _uniform((5, batch, 1, 1, 1), pictures, generator)
-    area = _severity(severity) / 2 * area
+    area, stretch, top, left, grey = uniform((5, batch, 1, 1, 1), pictures, generator)
+    area = checked(severity) / 2 * area
     # Sides with product `area` (in shares of the picture) and ratio between 1/2 and 2, capped at the picture.
     ratio = 2 ** (stretch - 0.5)
     tall, wide = (area.sqrt() * ratio).clamp(max=1), (area.sqrt() / ratio).clamp(max=1)
@@ -94,18 +96,19 @@ def image_occlusion(pictures: Picture, severity: float | int, generator: Generat
 def image_dropout(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """Pixels that turn black, all three colours together, with probability ``severity``/2."""
     batch, _, height, width = pictures.shape
-    dead = _uniform((batch, 1, height, width), pictures, generator) < _severity(severity) / 2
+    dead = uniform((batch, 1, height, width), pictures, generator) < checked(severity) / 2
     return pictures.masked_fill(dead, 0)
 
 
 def image_brightness(pictures: Picture, severity: float | int, generator: Generator) -> Picture:
     """All values of a picture shifted by one amount, drawn from ±``severity``/2."""
-    shift = _severity(severity) * (_uniform((len(pictures), 1, 1, 1), pictures, generator) - 0.5)
+    shift = checked(severity) * (uniform((len(pictures), 1, 1, 1), pictures, generator) - 0.5)
     return (pictures + shift).clamp(0, 1)
 
 
 Corruption = Callable[[Tensor, float | int, Generator], Tensor]
-KINDS: dict[str, dict[str, Corruption]] = {
+Catalogue = Mapping[str, Mapping[str, Corruption]]
+KINDS: Catalogue = {
     "window": {"noise": window_noise, "dropout": window_dropout, "drift": window_drift, "stuck": window_stuck},
     "picture": {
         "noise": image_noise,
@@ -122,6 +125,7 @@ def corrupt(
     generator: Generator,
     kinds: Mapping[str, Sequence[str]] | None = None,
     channels: Mapping[str, int] | int = 20,
+    catalogue: Catalogue = KINDS,
 ) -> dict[str, Tensor]:
     """Corrupted inputs for all modalities; the batch itself stays clean and serves as the target.
 
@@ -132,19 +136,20 @@ def corrupt(
     batch : by modality, pictures (N, 3, H, W) in [0, 1], or windows (N, w_l, d), or windows flattened (N, w_l·d).
     severity : 0 (nothing happens) to 1.
     generator : a ``torch.Generator``; its state decides everything.
-    kinds : allowed kinds per modality; a modality that it does not name stays clean. Default: all of `KINDS`.
+    kinds : allowed kinds per modality; a modality that it does not name stays clean. Default: all in the catalogue.
     channels : d of flattened windows, by modality or one for all.
+    catalogue : the kinds that there are, by ``window`` and ``picture``.
 
     Raises ``ValueError`` for a tensor of another number of axes, an unknown kind, an empty list of kinds, a severity
     outside [0, 1], a flattened width that is no multiple of ``channels``, or values that are not finite.
     """
-    severity = _severity(severity)
+    severity = checked(severity)
     families = {name: _family(name, clean) for name, clean in batch.items()}
-    chosen = {name: tuple(KINDS[families[name]]) for name in batch} if kinds is None else kinds
+    chosen = {name: tuple(catalogue[families[name]]) for name in batch} if kinds is None else kinds
     for name, allowed in chosen.items():
         if name not in batch:
             raise ValueError(f"kinds name the modality {name!r}, which the batch lacks; it has {list(batch)}")
-        known = KINDS[families[name]]
+        known = catalogue[families[name]]
         if not allowed or any(kind not in known for kind in allowed):
             raise ValueError(f"{name} takes one or more of {', '.join(known)}; got {list(allowed)}")
     corrupted = {}
@@ -154,7 +159,8 @@ def corrupt(
         corrupted[name] = clean
         if name in chosen:
             shaped = _shaped(name, clean, channels)
-            corrupted[name] = _mixed(shaped, families[name], severity, generator, chosen[name]).reshape(clean.shape)
+            known = catalogue[families[name]]
+            corrupted[name] = _mixed(shaped, known, severity, generator, chosen[name]).reshape(clean.shape)
     return corrupted
 
 
@@ -177,11 +183,17 @@ def _shaped(name: str, clean: Tensor, channels: Mapping[str, int] | int) -> Tens
     return clean.unflatten(1, (-1, count))
 
 
-def _mixed(clean: Tensor, family: str, severity: float | int, generator: Generator, kinds: Sequence[str]) -> Tensor:
+def _mixed(
+    clean: Tensor,
+    known: Mapping[str, Corruption],
+    severity: float | int,
+    generator: Generator,
+    kinds: Sequence[str],
+) -> Tensor:
     draw = torch.randint(len(kinds), (len(clean),), generator=generator, device=generator.device)
     result = clean.clone()
     for number, kind in enumerate(kinds):
         rows = (draw == number).nonzero().flatten().to(clean.device)
         if len(rows):
-            result[rows] = KINDS[family][kind](clean[rows], severity, generator)
+            result[rows] = known[kind](clean[rows], severity, generator)
     return result
