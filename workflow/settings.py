@@ -23,10 +23,10 @@ EXPERIMENTS = ROOT / "experiments.yml"
 # Parameters of the training page that are no setting of the training: the pipeline sets them by itself.
 OWN = {
     "profile", "dataset", "data_root", "data_seed", "frames", "image_size", "modalities", "experiment", "variant",
-    "variants", "fusion", "fusion_options", "matched_to", "records", "checkpoints",
+    "variants", "fusion", "fusion_options", "penalise", "matched_to", "records", "checkpoints",
 }  # fmt: skip
 # What a variant may say.
-VARIED = ("fusion", "fusion_options", "learning_rate", "weight_l2", "matched_to")
+VARIED = ("fusion", "fusion_options", "learning_rate", "weight_l2", "penalise", "matched_to")
 
 
 class ProfileError(ValueError):
@@ -129,11 +129,13 @@ def _complete(path: Path, where: str, given: Any, wanted: Iterable[str], allowed
 
 def check_values(profile: dict[str, Any]) -> None:
     """Whether the training runs could start with these values. Raises ``ValueError``."""
-    from mmfusion.data import catalogue
+    from mmfusion.data import catalogue, published
 
     for dataset, sizes in profile["data"].items():
-        if dataset not in catalogue.DATASETS:
-            raise ValueError(f"unknown data set {dataset!r}; known: {', '.join(catalogue.DATASETS)}")
+        if dataset not in (known := [*catalogue.DATASETS, *published.READERS]):
+            raise ValueError(f"unknown data set {dataset!r}; known: {', '.join(known)}")
+        if (dataset in published.READERS) != ("root" in sizes):
+            raise ValueError(f"data: {dataset}: root, the folder of its files, belongs to published data sets and only to them")
         for name, least in (("frames", 1), ("size", 8), ("seed", 0)):
             value = sizes[name]
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -159,7 +161,7 @@ def _check_training(experiment: dict[str, Any], size: int) -> None:
         if own["fusion"] not in FUSIONS:
             raise ValueError(f"{variant}: unknown fusion {own['fusion']!r}; wants one of {list(FUSIONS)}")
         rates = {name: own.get(name, train[name]) for name in ("learning_rate", "weight_l2")}
-        Settings(**{name: train[name] for name in names}, **rates)
+        Settings(**{name: train[name] for name in names}, **rates, penalise=own.get("penalise", "fusion"))
     try:
         # Only its name: on a cluster this job need not run where the training does.
         device = torch.device(train["device"]).type
