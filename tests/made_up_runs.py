@@ -69,6 +69,7 @@ def write_runs(
             "schema": runs.SCHEMA, "experiment": experiment, "variant": variant, "fusion": fusion, "seed": seed,
             "key": "k", "parameters": 1, "dataset": dict(dataset or DATASET),
             "modalities": {m: list((shapes or SHAPES)[m]) for m in modalities},
+            "baseline": dict.fromkeys(modalities, 1.0),
             "status": "diverged" if broke else "finished", "diverged_at": 2 if broke else None,
             "config": {"epochs": epochs, "latent": 8, "samples": {"train": 9, "test": 3}, "fusion_options": {},
                        "severity": 0.3, "channels": [3, 2], "widths": [5], "learning_rate": 1e-3},
