@@ -40,6 +40,8 @@ _SOURCES = (
     "measure/autoencoder.py",
     "measure/certified.py",
     "measure/lipschitz.py",
+    "measure/weights.py",
+    "matched.py",
 )
 
 
@@ -77,6 +79,7 @@ def run(
     severity: float = 0.0,
     corrupt: Corrupt | None = None,
     measure: Measure | None = None,
+    watch: Measure | None = None,
     adjust: Adjust | None = None,
     adjusted: Mapping[str, Any] | None = None,
     experiment: str | None = None,
@@ -97,7 +100,7 @@ def run(
     ----------
     dataset : at least ``name`` and ``digest``.
     experiment, variant : where the record belongs; by default the data set's name and the fusion.
-    train_set, test_set, settings, measure, adjust, progress : see :func:`mmfusion.training.train`.
+    train_set, test_set, settings, measure, watch, adjust, progress : see :func:`mmfusion.training.train`.
     channels, widths, fusion_options : see :class:`mmfusion.models.MultimodalAutoencoder`.
     corrupt, severity : the corruption of the inputs, and the number that names its strength in the record.
     adjusted : what ``adjust`` does, for the record: the same function under other numbers is another run.
@@ -123,6 +126,7 @@ def run(
         "fusion_options": dict(fusion_options or {}),
         "severity": severity,
         "measured": measure is not None,
+        "watched": watch is not None,
         "adjusted": dict(adjusted or {}),
         "samples": {"train": _length(train_set), "test": _length(test_set)},
     }
@@ -151,6 +155,7 @@ def run(
         seed,
         corrupt=corrupt,
         measure=measure,
+        watch=watch,
         adjust=adjust,
         checkpoint=checkpoint,
         key=key,

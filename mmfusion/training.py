@@ -28,6 +28,7 @@ Corrupt = Callable[[Batch, torch.Generator], Batch]
 Measure = Callable[[MultimodalAutoencoder, int], Mapping[str, float]]
 Adjust = Callable[[MultimodalAutoencoder, float], None]
 
+PENALISED = ("fusion", "everything")
 CHECKPOINT_SCHEMA = "checkpoint/2"
 # Every model sees the same corrupted test set, so that differences between runs are not differences of noise.
 _TEST_CORRUPTION_SEED = 20_001
@@ -43,7 +44,9 @@ class Settings:
     ----------
     epochs, batch_size : passes over the training data; samples per step (the last step takes what is left).
     learning_rate : of Adam.
-    weight_l2 : strength lambda of the L2 penalty on the fusion's penalised weights (Eq. 7).
+    weight_l2 : strength lambda of the L2 penalty (Eq. 7).
+    penalise : what the penalty applies to: ``"fusion"``, the weights that the fusion declares as penalised, or
+        ``"everything"``, all parameters of the model.
     measure_every : epochs between two calls of ``measure``; it is also called before the first and after the last.
     checkpoint_every : epochs between two checkpoints.
     device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
@@ -60,6 +63,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float | int = 1e-3
     weight_l2: float | int = 0.0
+    penalise: str = "fusion"
     measure_every: int = 10
     checkpoint_every: int = 10
     device: str = "cpu"
@@ -76,6 +80,8 @@ class Settings:
             number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
             if not number or value < 0 or (lowest == "above" and value == 0):
                 raise ValueError(f"{name} must be a finite number {lowest} 0, got {value!r}")
+        if self.penalise not in PENALISED:
+            raise ValueError(f"penalise must be one of {list(PENALISED)}, got {self.penalise!r}")
         find_device(self.device)
 
 
@@ -143,6 +149,7 @@ def train(
     *,
     corrupt: Corrupt | None = None,
     measure: Measure | None = None,
+    watch: Measure | None = None,
     adjust: Adjust | None = None,
     checkpoint: str | PathLike | None = None,
     key: str = "",
@@ -160,7 +167,8 @@ def train(
     seed : of the order of samples and of the corruption; the initial weights are the caller's.
     corrupt : ``(batch, generator) -> batch`` on the device; ``None`` trains on clean inputs.
     measure : ``(model in evaluation mode, epoch) -> {name: number}``, called every ``settings.measure_every`` epochs.
-    adjust : ``(model, epochs done, as a fraction)``, called after every step to change weights in place, as controls do.
+    watch : like ``measure``, for what is cheap: called before the first epoch and after every one.
+    adjust : ``(model, epochs done, as a fraction)``, called after every step to change weights in place, for controls.
     checkpoint : file for the state of the run. If it exists and was made with the same ``key``, the run continues
         from it and ends bit for bit as if never interrupted (on one kind of hardware); otherwise it is overwritten.
     key : names the run's full configuration.
@@ -178,7 +186,7 @@ def train(
     forked = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         torch.manual_seed(check_seeds([seed])[0])
-        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, adjust, device)
+        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, watch, adjust, device)
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
             loop.restore(path, key)
@@ -198,9 +206,9 @@ def _layout(device: torch.device) -> torch.memory_format:
 class _Loop:
     """State of one run: all that a checkpoint must hold is held here."""
 
-    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, adjust, device) -> None:
+    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, watch, adjust, device) -> None:
         self.settings, self.device = settings, device
-        self.corrupt, self.measure, self.adjust = corrupt, measure, adjust
+        self.corrupt, self.measure, self.watch, self.adjust = corrupt, measure, watch, adjust
         self.model = model.to(memory_format=_layout(device))
         # A compiled model shares the weights; measures and records see the plain one.
         self.forward = torch.compile(model) if settings.compile else model
@@ -213,7 +221,8 @@ class _Loop:
         self.optimiser = torch.optim.Adam(
             model.parameters(), lr=settings.learning_rate, fused=device.type in ("cpu", "cuda")
         )
-        self.penalised = list(model.fusion.penalised_parameters())
+        everything = settings.penalise == "everything"
+        self.penalised = list(model.parameters() if everything else model.fusion.penalised_parameters())
         self.names = [*model.specs, "total"]
         self.samples = len(next(iter(self.train_set.values())))
         self.result = RunResult(model)
@@ -293,14 +302,16 @@ class _Loop:
         if not all(map(math.isfinite, [*train, *test])):
             self.result.status, self.result.diverged_at = "diverged", epoch
             return False
-        settings, measures = self.settings, {}
-        if self.measure and (epoch % settings.measure_every == 0 or epoch == settings.epochs):
-            self.model.eval()
-            # A measure may draw random numbers; the run must not notice.
-            with torch.random.fork_rng(devices=[self.device.index or 0] if self.device.type == "cuda" else []):
-                measured = self.measure(self.model, epoch)
-            measures = {name: float(value) for name, value in measured.items()}
-            measures = {name: value if math.isfinite(value) else None for name, value in measures.items()}
+        settings = self.settings
+        due = epoch % settings.measure_every == 0 or epoch == settings.epochs
+        self.model.eval()
+        measured = {}
+        # A measure may draw random numbers; the run must not notice.
+        with torch.random.fork_rng(devices=[self.device.index or 0] if self.device.type == "cuda" else []):
+            for ask in (self.watch, self.measure if due else None):
+                measured |= ask(self.model, epoch) if ask else {}
+        measures = {name: float(value) for name, value in measured.items()}
+        measures = {name: value if math.isfinite(value) else None for name, value in measures.items()}
         self.result.history.append(
             {
                 "epoch": epoch,

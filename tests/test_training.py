@@ -206,6 +206,25 @@ def test_l2_penalty_shrinks_only_penalised_weights():
     assert same_weights(plain, heavy)
 
 
+def test_the_penalty_may_apply_to_everything():
+    nets = [run(model("sum"), settings(weight_l2=1.0, penalise=what)).model for what in ("fusion", "everything")]
+    norms = [sum(p.square().sum().item() for p in net.parameters()) for net in nets]
+    assert norms[1] < 0.98 * norms[0]
+    assert same_weights(nets[0], run(model("sum")).model)
+
+
+def test_what_is_watched_is_asked_every_epoch_and_joins_the_measures():
+    def watch(net, epoch):
+        assert not net.training
+        return {"cheap": epoch}
+
+    history = run(watch=watch, measure=lambda net, epoch: {"dear": -epoch}, options=settings(epochs=3)).history
+    cheap = [{"cheap": float(epoch)} for epoch in range(4)]
+    assert [entry["measures"] for entry in history] == [
+        cheap[0] | {"dear": 0.0}, cheap[1], cheap[2] | {"dear": -2.0}, cheap[3] | {"dear": -3.0},
+    ]  # fmt: skip
+
+
 def test_progress_bar(capsys):
     train(model(), dataset(), dataset(9, 1), settings(), 0)
     assert "epoch" in capsys.readouterr().err
@@ -223,6 +242,8 @@ def test_progress_bar(capsys):
         ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0, got nan"),
         ({"weight_l2": -1e-3}, "weight_l2 must be a finite number from 0, got -0.001"),
+        ({"weight_l2": "1e-9"}, "weight_l2 must be a finite number from 0, got '1e-9'"),
+        ({"penalise": "all"}, r"penalise must be one of \['fusion', 'everything'\], got 'all'"),
         ({"device": "tpu"}, "unknown device 'tpu'; wants cpu, cuda"),
         ({"device": "meta"}, "unknown device 'meta'"),
         ({"device": "cuda:99"}, "no device 'cuda:99'"),
