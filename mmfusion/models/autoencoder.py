@@ -74,7 +74,11 @@ class MultimodalAutoencoder(nn.Module):
             raise ValueError(f"all modalities must have the same number of samples, got {lengths}")
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch latent"]]:
-        """Latent vector of each modality. Raises ``ValueError`` for modalities or shapes that are not the model's."""
+        """Latent vector of each modality.
+
+        A model needs every modality that it was built with, also at inference: none is filled in. Raises ``ValueError``
+        naming the one that is missing, foreign, or of another shape.
+        """
         self._check_shapes(inputs)
         return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
 
@@ -91,8 +95,12 @@ class MultimodalAutoencoder(nn.Module):
         return self.decode(self.fuse(self.encode(inputs)))
 
     def _check_shapes(self, inputs: Mapping[str, Tensor]) -> None:
-        if set(inputs) != set(self.specs):
-            raise ValueError(f"this model has the modalities {list(self.specs)}, got {list(inputs)}")
+        missing = [name for name in self.specs if name not in inputs]
+        foreign = [name for name in inputs if name not in self.specs]
+        if missing or foreign:
+            said = (("lacks", missing), ("brings", foreign))
+            words = " and ".join(f"{verb} {', '.join(map(repr, names))}" for verb, names in said if names)
+            raise ValueError(f"this model has the modalities {list(self.specs)}; the batch {words}")
         for name, spec in self.specs.items():
             shape = tuple(inputs[name].shape)
             if shape[1:] != spec.shape:

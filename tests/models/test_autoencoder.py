@@ -102,9 +102,21 @@ def test_validate(change, message):
         net.validate(batch() | change)
 
 
-def test_encode_names_its_modalities():
-    with pytest.raises(ValueError, match="has the modalities \\['camera', 'sensor'\\], got \\['camera'\\]"):
-        model().encode({"camera": batch()["camera"]})
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("camera",), "\\['camera', 'sensor'\\]; the batch lacks 'sensor'$"),
+        ((), "lacks 'camera', 'sensor'$"),
+        (("camera", "radar"), "lacks 'sensor' and brings 'radar'$"),
+        (("radar", "camera", "sensor"), "the batch brings 'radar'$"),
+    ],
+)
+def test_a_modality_that_is_missing_at_inference_is_named(given, message):
+    inputs = {**batch(), "radar": torch.rand(5, 2)}
+    inputs = {name: inputs[name] for name in given}
+    for entry in (model().encode, model(), model().validate):
+        with pytest.raises(ValueError, match=message):
+            entry(inputs)
 
 
 @pytest.mark.parametrize(
