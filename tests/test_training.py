@@ -242,7 +242,6 @@ def test_progress_bar(capsys):
         ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0, got nan"),
         ({"weight_l2": -1e-3}, "weight_l2 must be a finite number from 0, got -0.001"),
-        ({"weight_l2": "1e-9"}, "weight_l2 must be a finite number from 0, got '1e-9'"),
         ({"penalise": "all"}, r"penalise must be one of \['fusion', 'everything'\], got 'all'"),
         ({"device": "tpu"}, "unknown device 'tpu'; wants cpu, cuda"),
         ({"device": "meta"}, "unknown device 'meta'"),
