@@ -43,10 +43,10 @@ COLOURS = {
     "sum": RED, "concat": BLUE, "attention": GREEN,
     "sum-scaled": RED, "concat-scaled": BLUE, "concat-matched": PURPLE,
     "attention-plain": ORANGE, "attention-scaled": PURPLE, "attention-regularised": BLUE,
-    "attention-original": RED, "sum-wide": RED, "concat-scalar": BLUE, "concat-scalars": BLUE,
+    "attention-original": GREEN, "sum-wide": RED, "concat-scalar": BLUE, "concat-scalars": BLUE,
 }  # fmt: skip
 MARKERS = {
-    "sum": "o", "concat": "s", "attention": "^", "sum-scaled": "o", "concat-scaled": "s", "concat-matched": "D",
+    "sum": "o", "concat": "s", "attention": "^", "sum-scaled": ">", "concat-scaled": "<", "concat-matched": "D",
     "attention-plain": "v", "attention-scaled": "P", "attention-regularised": "X", "attention-original": "*",
     "sum-wide": "H", "concat-scalar": "p", "concat-scalars": "d",
 }  # fmt: skip
