@@ -69,5 +69,5 @@ def beside(
     facts = {key: f"{here[key]} | {there[key]}" for key in here}
     return plotting.table(
         pd.DataFrame(rows), name, provenance=facts,
-        caption=caption or "The same comparisons at two scales, never averaged. Differences carry a sign, the rest are ratios.",
+        caption=caption or "The same comparisons at two scales. Differences carry a sign, the rest are ratios.",
     )  # fmt: skip

@@ -89,9 +89,7 @@ def save_weights(path, record):
 
     samples = {name: torch.empty(0, *shape) for name, shape in record["modalities"].items()}
     config = record["config"]
-    model = runs.build(
-        samples, record["fusion"], record["seed"], channels=config["channels"], widths=config["widths"]
-    )
+    model = runs.build(samples, record["fusion"], record["seed"], channels=config["channels"], widths=config["widths"])
     torch.save({"key": record["key"], "weights": model.state_dict()}, path.with_suffix(".pt"))
 
 
@@ -102,8 +100,12 @@ def bench(monkeypatch):
     glued = {}
     glue.glue = lambda name, value, display=True: glued.__setitem__(name, value)
     monkeypatch.setitem(sys.modules, "myst_nb", glue)
-    monkeypatch.setattr(plotting, "publish", lambda figure, *_, **__: plt.close(figure))
-    monkeypatch.setattr(plotting, "table", lambda *_, **__: None)
+
+    def publish(figure, name, *, alt, caption="", **_):
+        plt.close(figure)
+        return plotting.Figure(name, "", alt, caption, None, {})
+
+    monkeypatch.setattr(plotting, "publish", publish)
     yield glued
     plt.close("all")
 
