@@ -9,6 +9,7 @@ import io
 import math
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
@@ -29,6 +30,11 @@ Measure = Callable[[MultimodalAutoencoder, int], Mapping[str, float]]
 Adjust = Callable[[MultimodalAutoencoder, float], None]
 
 PENALISED = ("fusion", "everything")
+ALGORITHMS = {
+    "fixed": {"deterministic": True, "benchmark": False},
+    "timed": {"deterministic": True, "benchmark": True},
+    "free": {"deterministic": False, "benchmark": True},
+}
 CHECKPOINT_SCHEMA = "checkpoint/2"
 # Every model sees the same corrupted test set, so that differences between runs are not differences of noise.
 _TEST_CORRUPTION_SEED = 20_001
@@ -52,7 +58,13 @@ class Settings:
     device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
     mixed_precision : bfloat16 where autocast allows it, single precision elsewhere; weights stay in single precision.
         Needs no gradient scaling, since bfloat16 has the exponents of single precision.
-    compile : compile the model with ``torch.compile``; pays where steps are many and their kernels small.
+    compile : compile the model with ``torch.compile``, once for full batches and once for what is left of an epoch.
+    channels_last : keep colours and channels innermost in memory, as a GPU's convolutions in bfloat16 want them;
+        ``None`` does so on CUDA only.
+    algorithms : how CUDA's convolutions are computed. ``"fixed"``: deterministic and the same in every process, so that
+        a run that is continued ends as if never interrupted. ``"timed"``: deterministic, but the fastest of a trial at
+        the start, which another process may choose otherwise: a continued run then agrees up to rounding. ``"free"``:
+        the fastest of all, and no two runs agree bit for bit.
 
     Raises
     ------
@@ -69,6 +81,8 @@ class Settings:
     device: str = "cpu"
     mixed_precision: bool = False
     compile: bool = False
+    channels_last: bool | None = None
+    algorithms: str = "fixed"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "measure_every", "checkpoint_every"):
@@ -82,7 +96,20 @@ class Settings:
                 raise ValueError(f"{name} must be a finite number {lowest} 0, got {value!r}")
         if self.penalise not in PENALISED:
             raise ValueError(f"penalise must be one of {list(PENALISED)}, got {self.penalise!r}")
+        if self.algorithms not in ALGORITHMS:
+            raise ValueError(f"algorithms must be one of {list(ALGORITHMS)}, got {self.algorithms!r}")
         find_device(self.device)
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Memory layout of pictures and of the convolutions' weights."""
+        wanted = torch.device(self.device).type == "cuda" if self.channels_last is None else self.channels_last
+        return torch.channels_last if wanted else torch.preserve_format
+
+    def convolutions(self) -> AbstractContextManager:
+        """Within it, CUDA's convolutions are computed as ``algorithms`` says."""
+        # By default this context turns cuDNN off.
+        return torch.backends.cudnn.flags(enabled=True, **ALGORITHMS[self.algorithms])
 
 
 @dataclass
@@ -184,9 +211,9 @@ def train(
         if not len(next(iter(data.values()))):
             raise ValueError("both data sets must hold at least one sample")
     forked = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=forked), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with torch.random.fork_rng(devices=forked), settings.convolutions():
         torch.manual_seed(check_seeds([seed])[0])
-        loop = _Loop(model.to(device), train_set, test_set, settings, seed, corrupt, measure, watch, adjust, device)
+        loop = Loop(model, train_set, test_set, settings, seed, corrupt, measure, watch, adjust)
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
             loop.restore(path, key)
@@ -194,26 +221,21 @@ def train(
     return loop.result
 
 
-def resident(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; pictures on an accelerator with their colours innermost, as its kernels want them."""
-    return tensor.to(device, memory_format=_layout(device)) if tensor.ndim == 4 else tensor.to(device)
+class Loop:
+    """State of one run: all that a checkpoint must hold is held here. Made by :func:`train`, and timed by the bench."""
 
-
-def _layout(device: torch.device) -> torch.memory_format:
-    return torch.channels_last if device.type == "cuda" else torch.preserve_format
-
-
-class _Loop:
-    """State of one run: all that a checkpoint must hold is held here."""
-
-    def __init__(self, model, train_set, test_set, settings, seed, corrupt, measure, watch, adjust, device) -> None:
-        self.settings, self.device = settings, device
+    def __init__(
+        self, model, train_set, test_set, settings, seed, corrupt=None, measure=None, watch=None, adjust=None
+    ) -> None:
+        self.settings, self.device = settings, find_device(settings.device)
+        device = self.device
         self.corrupt, self.measure, self.watch, self.adjust = corrupt, measure, watch, adjust
-        self.model = model.to(memory_format=_layout(device))
-        # A compiled model shares the weights; measures and records see the plain one.
-        self.forward = torch.compile(model) if settings.compile else model
-        self.train_set = {name: resident(train_set[name], device) for name in model.specs}
-        self.test_set = {name: resident(test_set[name], device) for name in model.specs}
+        self.model = model.to(device, memory_format=settings.layout)
+        # Compiled for the batch sizes that occur: one that holds for any size is slower. Weights are shared; measures
+        # and evaluation see the plain model.
+        self.forward = torch.compile(model, dynamic=False) if settings.compile else model
+        self.train_set = {name: self._resident(train_set[name]) for name in model.specs}
+        self.test_set = {name: self._resident(test_set[name]) for name in model.specs}
         self.order = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(device).manual_seed(seed ^ _CORRUPTION_STREAM)
         fixed = torch.Generator(device).manual_seed(_TEST_CORRUPTION_SEED)
@@ -227,17 +249,22 @@ class _Loop:
         self.samples = len(next(iter(self.train_set.values())))
         self.result = RunResult(model)
 
+    def _resident(self, tensor: Tensor) -> Tensor:
+        if tensor.ndim == 4:
+            return tensor.to(self.device, memory_format=self.settings.layout)
+        return tensor.to(self.device)
+
     def run(self, checkpoint: Path | None, key: str, progress: bool) -> None:
         settings, history = self.settings, self.result.history
         if not history:
-            first = self._evaluate(self.train_set, self._noisy_train_set())
-            self._record(0, first, self._evaluate(self.test_set, self.test_inputs))
+            first = self.evaluate(self.train_set, self._noisy_train_set())
+            self._record(0, first, self.evaluate(self.test_set, self.test_inputs))
         with tqdm(
             total=settings.epochs, initial=len(history) - 1, unit="epoch", disable=not progress, leave=False
         ) as bar:
             while self.result.status == "finished" and len(history) <= settings.epochs:
                 epoch = len(history)
-                if not self._record(epoch, self._epoch(), self._evaluate(self.test_set, self.test_inputs)):
+                if not self._record(epoch, self.epoch(), self.evaluate(self.test_set, self.test_inputs)):
                     break
                 bar.set_postfix(test=f"{history[-1]['test']['total']:.4f}", refresh=False)
                 bar.update()
@@ -245,7 +272,7 @@ class _Loop:
                     self.save(checkpoint, key)
         self.model.eval()
 
-    def _epoch(self) -> list[float]:
+    def epoch(self) -> list[float]:
         """One pass over the training data; mean errors, read back from the device once."""
         self.model.train()
         order = torch.randperm(self.samples, generator=self.order).to(self.device)
@@ -279,7 +306,8 @@ class _Loop:
         return torch.stack([*(errors[name] for name in self.names[:-1]), total]).detach()
 
     @torch.no_grad()
-    def _evaluate(self, clean: Batch, inputs: Batch) -> list[float]:
+    def evaluate(self, clean: Batch, inputs: Batch) -> list[float]:
+        """Mean errors of the model in evaluation mode, in single precision, read back from the device once."""
         self.model.eval()
         sums = torch.zeros(len(self.names), device=self.device, dtype=torch.float64)
         count = len(next(iter(clean.values())))

@@ -1,12 +1,16 @@
+import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmfusion import records
 from mmfusion.models import ImageSpec, MultimodalAutoencoder, VectorSpec
 from mmfusion.objectives import reconstruction_errors, total_error
-from mmfusion.training import Settings, check_seeds, find_device, train
+from mmfusion.training import Loop, Settings, check_seeds, find_device, train
 
 SPECS = {"camera": ImageSpec(8, (3, 6)), "sensor": VectorSpec(6, (9,))}
 
@@ -243,6 +247,7 @@ def test_progress_bar(capsys):
         ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0, got nan"),
         ({"weight_l2": -1e-3}, "weight_l2 must be a finite number from 0, got -0.001"),
         ({"penalise": "all"}, r"penalise must be one of \['fusion', 'everything'\], got 'all'"),
+        ({"algorithms": "fastest"}, "algorithms must be one of .'fixed', 'timed', 'free'., got 'fastest'"),
         ({"device": "tpu"}, "unknown device 'tpu'; wants cpu, cuda"),
         ({"device": "meta"}, "unknown device 'meta'"),
         ({"device": "cuda:99"}, "no device 'cuda:99'"),
@@ -287,23 +292,111 @@ def test_empty_data():
         train(model(), dataset(), empty, settings(), 0, progress=False)
 
 
-def test_bfloat16_and_compilation_train_too(monkeypatch):
-    """Mixed precision changes digits and not the outcome; the compiled model is the one that is stepped."""
+def unlike(first, second):
+    """Largest relative difference between two histories' test errors."""
+    pairs = zip(first.history, second.history, strict=True)
+    return max(abs(a["test"]["total"] / b["test"]["total"] - 1) for a, b in pairs)
+
+
+@pytest.mark.parametrize("fusion", ["sum", "attention"])
+def test_ways_to_be_faster_change_digits_and_not_the_outcome(monkeypatch, fusion):
+    """Channels-last and bfloat16, alone and together, end where the plain run ends; the compiled model is stepped."""
     compiled = []
 
-    def compiler(model):
-        compiled.append(model)
-        return torch.nn.Sequential(model)
+    def compiler(net, **options):
+        compiled.append(options)
+        return torch.nn.Sequential(net)
 
     monkeypatch.setattr(torch, "compile", compiler)
-    plain = run(options=settings())
-    half = run(options=settings(mixed_precision=True))
-    fast = run(options=settings(compile=True))
-    assert len(compiled) == 1
-    assert fast.history == plain.history
-    a, b = plain.history[-1]["test"]["total"], half.history[-1]["test"]["total"]
-    assert a != b and a == pytest.approx(b, rel=0.05)
-    assert all(parameter.dtype == torch.float32 for parameter in half.model.parameters())
+    plain = run(model(fusion))
+    last = run(model(fusion), settings(channels_last=True))
+    half = run(model(fusion), settings(mixed_precision=True))
+    assert not compiled
+    every = run(model(fusion), settings(channels_last=True, mixed_precision=True, compile=True))
+    assert unlike(last, plain) < 1e-4
+    assert 0 < unlike(half, plain) < 0.05 and 0 < unlike(every, plain) < 0.05
+    assert compiled == [{"dynamic": False}]
+    assert all(parameter.dtype == torch.float32 for parameter in every.model.parameters())
+    convolution = every.model.encoders["camera"][0].weight
+    assert convolution.is_contiguous(memory_format=torch.channels_last) and not convolution.is_contiguous()
+    assert plain.model.encoders["camera"][0].weight.is_contiguous()
+
+
+TRACED = """
+import functools, json, sys, torch
+from mmfusion.models import ImageSpec, MultimodalAutoencoder, VectorSpec
+from mmfusion.training import Settings, train
+
+torch.compile = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+specs = {"camera": ImageSpec(8, (3, 6)), "sensor": VectorSpec(6, (9,))}
+data = {name: torch.rand(22, *spec.shape, generator=torch.Generator().manual_seed(1)) for name, spec in specs.items()}
+found = []
+for change in ({}, {"compile": True}, {"compile": True, "mixed_precision": True, "channels_last": True}):
+    torch.manual_seed(0)
+    model = MultimodalAutoencoder(specs, "attention")
+    settings = Settings(epochs=3, batch_size=8, learning_rate=0.01, **change)
+    found.append([entry["test"]["total"] for entry in train(model, data, data, settings, 0, progress=False).history])
+print(json.dumps([found, torch._dynamo.utils.counters["stats"]["unique_graphs"]]))
+"""
+
+
+def test_the_whole_model_is_traced_and_trains_alike(tmp_path):
+    """As a compiler would get it: one graph for full batches and one for the rest, derivatives included.
+
+    In a process of its own, without the type checks that tests add; needs no compiler on this machine.
+    """
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (plain, traced, every), graphs = json.loads(done.stdout.splitlines()[-1])
+    assert graphs == 4
+    assert traced == pytest.approx(plain, rel=1e-4) and plain[-1] < 0.9 * plain[0]
+    assert every == pytest.approx(plain, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "deterministic", "timed"), [("fixed", True, False), ("timed", True, True), ("free", False, True)]
+)
+def test_cudnn_stays_on_and_computes_as_the_settings_say(algorithms, deterministic, timed):
+    cudnn, seen = torch.backends.cudnn, []
+
+    def look(net, epoch):
+        seen.append((cudnn.enabled, cudnn.deterministic, cudnn.benchmark))
+        return {}
+
+    before = (cudnn.enabled, cudnn.deterministic, cudnn.benchmark)
+    run(options=settings(epochs=1, algorithms=algorithms), measure=look)
+    assert seen == [(True, deterministic, timed)] * 2
+    assert (cudnn.enabled, cudnn.deterministic, cudnn.benchmark) == before
+
+
+class Reads(TorchDispatchMode):
+    """Counts the operations for which the host has to wait for the device."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "_unique2", "bincount")
+
+    def __init__(self):
+        super().__init__()
+        self.count = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in self.WAITS:
+            self.count[name] = self.count.get(name, 0) + 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("fusion", ["sum", "attention", "attention-regularised"])
+def test_no_step_waits_for_the_device(fusion):
+    loop = Loop(model(fusion), dataset(), dataset(9, 1), settings(weight_l2=1e-3), 0, corrupt)
+    loop.model.train()
+    batch = {name: tensor[:8] for name, tensor in dataset().items()}
+    with Reads() as reads:
+        loop.step(batch, batch)
+        loop.epoch()
+    assert not reads.count
+    with Reads() as reads:
+        assert batch["sensor"].sum().item() > 0 and len(batch["sensor"].nonzero())
+    assert reads.count == {"_local_scalar_dense": 1, "nonzero": 1}
 
 
 def test_adjust_sees_every_step_and_changes_weights():

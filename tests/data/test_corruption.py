@@ -158,7 +158,10 @@ def test_a_batch_mixes_the_kinds():
     [
         ({"kinds": {"camera": ["blur"]}}, "camera takes one or more of noise, occlusion, dropout, brightness"),
         ({"kinds": {"camera": []}}, "camera takes one or more"),
-        ({"kinds": {"audio": ["noise"]}}, "name the modality 'audio', which the batch lacks; it has .'camera', 'sensor'"),
+        (
+            {"kinds": {"audio": ["noise"]}},
+            "name the modality 'audio', which the batch lacks; it has .'camera', 'sensor'",
+        ),
         ({"severity": 1.5}, "severity"),
         ({"channels": 7}, "sensor, flattened to width 400, does not hold 7 channels"),
         ({"channels": 0}, "does not hold 0 channels"),
@@ -172,3 +175,17 @@ def test_bad_input_is_refused(given_, message):
     arguments = {"batch": batch(2), "severity": 0.5, "generator": gen(), **given_}
     with pytest.raises(ValueError, match=message):
         corrupt(**arguments)
+
+
+def test_the_kinds_are_dealt_out_in_one_read_of_the_device():
+    """Each sample gets the kind drawn for it, in the order of the samples, whatever the kinds' order."""
+    x = torch.full((50, 3, 4, 4), 0.5)
+    draw = torch.randint(2, (50,), generator=gen(3))
+    marks = {
+        "one": lambda clean, *_: clean + 1,
+        "two": lambda clean, *_: clean + torch.arange(len(clean))[:, None, None, None],
+    }
+    y = corruption._mixed(x, marks, 0.5, gen(3), ["two", "one"])[:, 0, 0, 0] - 0.5
+    assert torch.equal(y[draw == 0], torch.arange(int((draw == 0).sum())).float())
+    assert torch.equal(y[draw == 1], torch.ones(int((draw == 1).sum())))
+    assert torch.all(x == 0.5)
