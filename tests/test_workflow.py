@@ -222,6 +222,21 @@ def test_variants_are_dealt_out_to_jobs_and_controls_come_last(tmp_path: Path) -
         settings._check_training(found, 16)
 
 
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"weight_l2": -1e-3}, "weight_l2 must be a finite number from 0, got -0.001"),
+        ({"penalise": "all"}, "penalise must be one of ['fusion', 'everything'], got 'all'"),
+    ],
+)
+def test_a_variant_of_impossible_settings_is_refused(own: dict, said: str) -> None:
+    profile = settings.read(ROOT / "profiles/smoke.yml")
+    experiment = profile["experiments"]["regularisation"]
+    experiment["variants"]["lambda-0"] |= own
+    with pytest.raises(ValueError, match=re.escape(f"regularisation: {said}")):
+        settings.check_values({**profile, "experiments": {"regularisation": experiment}})
+
+
 def test_the_projects_profiles_are_possible() -> None:
     """Also the one for a GPU, on a machine without."""
     for path in sorted((ROOT / "profiles").glob("*.yml")):
