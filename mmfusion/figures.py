@@ -273,24 +273,35 @@ def paths(
 
 def forest(
     comparisons: Mapping[str, Mapping[str, Comparison]], *, name: str, xlabel: str, alt: str, caption: str,
-    labels: Mapping[str, str] | None = None, provenance: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    printed: Mapping[str, Mapping[str, tuple[float, float, float]]] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> plotting.Figure:  # fmt: skip
     """Ratios with 95 % intervals: one panel per quantity, one row per variant; a dashed line marks equality.
 
-    ``comparisons`` maps a panel's title to comparisons by variant, on the scale ``"log10 ratio"``.
+    ``comparisons`` maps a panel's title to comparisons by variant, on the scale ``"log10 ratio"``. ``printed`` holds, in
+    the same order, ratios with low and high ends that a paper gives; they are drawn below ours, as open diamonds.
     """
+    keys = ("ratio", "low", "high")
     rows = [
-        {"quantity": title, "variant": v, "n": c.n, **dict(zip(("ratio", "low", "high"), c.ratio(), strict=True))}
+        {"quantity": title, "variant": v, "source": "ours", "n": c.n, **dict(zip(keys, c.ratio(), strict=True))}
         for title, by_variant in comparisons.items() for v, c in by_variant.items()
+    ] + [
+        {"quantity": title, "variant": v, "source": "paper", **dict(zip(keys, values, strict=True))}
+        for title, by_variant in (printed or {}).items() for v, values in by_variant.items()
     ]  # fmt: skip
     variants = list(dict.fromkeys(row["variant"] for row in rows))[::-1]
-    size = (8.2 if len(comparisons) > 1 else 7, 1.1 + 0.32 * len(variants))
+    size = (8.2 if len(comparisons) > 1 else 7, 1.1 + (0.5 if printed else 0.32) * len(variants))
     figure, drawn = plt.subplots(1, len(comparisons), figsize=size, sharey=True, squeeze=False)
     for axes, title in zip(drawn.flat, comparisons, strict=True):
         for row in (row for row in rows if row["quantity"] == title):
             look, y = plotting.style(row["variant"]), variants.index(row["variant"])
-            axes.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=2.5)
-            axes.plot(row["ratio"], y, marker=look["marker"], color=look["color"], markersize=7)
+            if row["source"] == "paper":
+                look, y = {"color": plotting.PAPER, "marker": "D"}, y - 0.32
+            ours = row["source"] == "ours"
+            axes.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=2.5 if ours else 1.2)
+            axes.plot(row["ratio"], y, marker=look["marker"], color=look["color"], markersize=7 if ours else 5,
+                      fillstyle="full" if ours else "none")  # fmt: skip
         axes.axvline(1, color=plotting.NEUTRAL, linewidth=1.2, linestyle="--")
         axes.set(xscale="log", title=title, xlabel=xlabel, yticks=range(len(variants)))
         axes.set_ylim(-0.6, len(variants) - 0.4)

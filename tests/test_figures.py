@@ -138,6 +138,18 @@ def test_forest_shows_ratios(experiment):
     assert (table.low < table.ratio).all() and (table.ratio < table.high).all()
 
 
+def test_forest_shows_printed_ratios_beside_ours(experiment, monkeypatch):
+    drawn = kept(monkeypatch)
+    ends = [experiment.at_end(v, "test", "total") for v in ("sum", "attention")]
+    compared = {"loss": {"sum": statistics.paired("q", *ends, scale="log10 ratio")}}
+    words = {"xlabel": "ratio", "alt": "Ratios.", "caption": "Ratios."}
+    table = csv(figures.forest(compared, name="forest", printed={"loss": {"sum": (1.5, 1.2, 1.9)}}, **words))
+    assert list(table.source) == ["ours", "paper"] and list(table.ratio)[1] == 1.5
+    dots = [line for line in drawn[0].axes[0].lines if line.get_marker() == "D"]
+    assert [line.get_color() for line in dots] == [plotting.PAPER]
+    assert dots[0].get_ydata()[0] < 0
+
+
 def test_reconstructions_measure_every_picture_on_one_scale(monkeypatch):
     drawn = kept(monkeypatch)
     clean = {"camera": torch.rand(2, 3, 8, 8), "sensor": torch.rand(2, 4)}
