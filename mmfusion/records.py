@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["RecordError", "digest", "prepare", "provenance", "read", "replacing", "write", "write_bytes"]
+__all__ = ["RecordError", "digest", "hardware", "prepare", "provenance", "read", "replacing", "write", "write_bytes"]
 
 
 class RecordError(ValueError):
@@ -120,15 +120,41 @@ def digest(value: Any) -> str:
 
 
 def _commit() -> str:
-    """This project's commit; "unknown" outside its repository, also where another one surrounds the package."""
+    """This project's commit, with ``-dirty`` where tracked files differ from it.
+
+    Outside the project's repository, also where another one surrounds the package, what the environment variable
+    ``MMFUSION_COMMIT`` says, for copies of a known commit; else "unknown".
+    """
     root = Path(__file__).resolve().parent
-    command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "--short=10", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    top, _, commit = done.stdout.strip().partition("\n")
-    return commit if done.returncode == 0 and Path(top).resolve() == root.parent else "unknown"
+    stated = os.environ.get("MMFUSION_COMMIT", "unknown")
+
+    def git(*command: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    top, _, commit = (git("rev-parse", "--show-toplevel", "--short=10", "HEAD") or "").partition("\n")
+    if not commit or Path(top).resolve() != root.parent:
+        return stated
+    return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """What decides a result's digits and speed beside the versions: name of the accelerator, CUDA and cuDNN.
+
+    Empty for the CPU. `device` is one that this machine has.
+    """
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return {}
+    return {
+        "accelerator": torch.cuda.get_device_name(device),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

@@ -182,6 +182,8 @@ def run(
             dataset_digest=dataset["digest"],
             seed=seed,
             device=settings.device,
+            source=source_digest(),
+            **records.hardware(settings.device),
         ),
     }
     if path is not None:

@@ -238,6 +238,7 @@ def test_provenance_keeps_facts_and_stamps_versions():
 
 
 def test_commit_is_unknown_outside_the_projects_repository(tmp_path, monkeypatch):
+    monkeypatch.delenv("MMFUSION_COMMIT", raising=False)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "surrounding"], check=True)
@@ -249,10 +250,25 @@ def test_commit_is_unknown_outside_the_projects_repository(tmp_path, monkeypatch
     own = tmp_path / "mmfusion"
     own.mkdir()
     monkeypatch.setattr(records, "__file__", str(own / "records.py"))
-    assert len(records.provenance()["commit"]) == 10
+    clean = records.provenance()["commit"]
+    assert len(clean) == 10
+    (own / "new.py").write_text("untracked files are not counted")
+    assert records.provenance()["commit"] == clean
+    subprocess.run([*git, "add", "mmfusion/new.py"], check=True)
+    assert records.provenance()["commit"] == clean + "-dirty"
 
     monkeypatch.setenv("PATH", "")
     assert records.provenance()["commit"] == "unknown"
+    monkeypatch.setenv("MMFUSION_COMMIT", "abc")
+    assert records.provenance()["commit"] == "abc"
+
+
+def test_hardware_names_the_accelerator(monkeypatch):
+    assert records.hardware("cpu") == {}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device}")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
+    assert records.hardware("cuda:1") == {"accelerator": "card cuda:1", "cuda": "13.0", "cudnn": 91300}
 
 
 def test_a_folder_is_tried_before_long_work(tmp_path):
