@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfusion import runs
+from mmfusion.data import published
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,12 @@ class Experiment:
     def dataset(self) -> Mapping[str, Any]:
         """What the records say about the data set: at least ``name`` and ``digest``."""
         return self.found[0]["dataset"]
+
+    @property
+    def origin(self) -> str:
+        """On which data, in words: as somebody published them, or made by this project in their stead."""
+        name = self.dataset["name"]
+        return f"{name}, as published" if name in published.READERS else f"{name}, our simulated stand-in"
 
     @property
     def diverged(self) -> dict[str, int]:

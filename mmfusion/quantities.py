@@ -63,18 +63,31 @@ def geometric_mean(experiment: Experiment, variant: str, names: Sequence[str]) -
     return _over(experiment, variant, names, lambda values: float(np.exp(np.mean(np.log(values)))))
 
 
-def growth(experiment: Experiment, variant: str, name: str) -> dict[int, float]:
-    """Decades by which a constant grows from the middle of training to its end; positive while it still rises.
+def growth(
+    experiment: Experiment, variant: str, name: str, start: float = 0.5, stop: float = 1.0
+) -> dict[int, float]:
+    """Decades by which a constant grows between two moments, as shares of the training; positive where it rises.
 
-    The middle is the measurement halfway between the first and the last. NaN with fewer than three measurements.
+    The measurements nearest to the two moments count. NaN where they are the same. Raises ``ValueError`` for moments
+    outside [0, 1] or in the wrong order.
     """
+    if not 0 <= start < stop <= 1:
+        raise ValueError(f"growth wants 0 <= start < stop <= 1, got {start} and {stop}")
     table = experiment.series(variant, "measures", name)
-    found = {}
-    for seed in experiment.seeds:
-        values = table[seed].dropna() if seed in table else ()
-        whole = len(values) > 2
-        found[seed] = math.log10(values.iloc[-1] / values.iloc[len(values) // 2]) if whole else math.nan
+    found = dict.fromkeys(experiment.seeds, math.nan)
+    for seed in table:
+        values = table[seed].dropna()
+        first, last = (int(share * (len(values) - 1) + 0.5) for share in (start, stop))
+        if first < last:
+            found[seed] = math.log10(values.iloc[last] / values.iloc[first])
     return found
+
+
+def climb(experiment: Experiment, variant: str, kind: str = "train", name: str = "total") -> dict[int, float]:
+    """How far a loss goes up while it comes down: the rises from epoch to epoch, added, in decades. Zero for a curve
+    that only falls, however steeply."""
+    rises = np.log10(experiment.series(variant, kind, name)).diff().clip(lower=0).sum()
+    return {seed: float(rises[seed]) if seed in rises else math.nan for seed in experiment.seeds}
 
 
 def _over(experiment: Experiment, variant: str, names: Sequence[str], reduce) -> dict[int, float]:

@@ -25,14 +25,17 @@ def fusion_of(variant):
     return max(fits, key=len, default="attention")
 
 
-def history(rng, modalities, epochs, speed, level, jitter, sign, shape):
-    """Losses that fall geometrically by ``speed`` and constants at ``level``; ``jitter`` is the spread over seeds in
-    decades, alternating in ``sign``. ``shape`` maps a measure's name and the share of training done to a factor."""
+def history(rng, modalities, epochs, speed, level, jitter, rough, sign, shape):
+    """Losses that fall geometrically by ``speed`` and constants at ``level``.
+
+    ``jitter`` is the spread over seeds in decades, alternating in ``sign``; ``rough`` lifts every other epoch by as
+    much. ``shape`` maps a measure's name and the share of training done to a factor.
+    """
     factor = 10 ** (jitter * sign * (1 + 0.1 * rng.random()))
     shares = {m: 0.2 if m == "camera" else 0.8 / (len(modalities) - 1) for m in modalities}
     entries = []
     for epoch in range(epochs + 1):
-        loss = factor * np.exp(-0.2 * speed * epoch)
+        loss = factor * np.exp(-0.2 * speed * epoch) * 10 ** (rough * (epoch % 2) * (1 + 0.1 * rng.random()))
         losses = {m: share * loss for m, share in shares.items()} | {"total": loss}
         measures = {}
         if epoch % 2 == 0:
@@ -49,21 +52,23 @@ def history(rng, modalities, epochs, speed, level, jitter, sign, shape):
 
 def write_runs(
     folder, experiment, variants, *, seeds=6, modalities=("camera", "sensor"), epochs=6, speed=None, level=None,
-    jitter=None, shape=None, diverged=(), dataset=None, shapes=None, weights=False, profile="smoke",
+    jitter=None, rough=None, shape=None, diverged=(), dataset=None, shapes=None, samples=None, weights=False,
+    profile="smoke",
 ):  # fmt: skip
     """Write one record per variant and seed below ``folder/experiment``.
 
-    ``speed``, ``level`` and ``jitter`` give a variant's number (1, 1 and 0.02 by default); ``shape(variant, name,
+    ``speed``, ``level``, ``jitter`` and ``rough`` give a variant's number (1, 1, 0.02 and 0 by default);
+    ``shape(variant, name,
     share)`` is a factor on its measure ``name`` when ``share`` of the training is done. ``diverged`` holds pairs
     (variant, seed). ``weights`` also writes those of an untrained model.
     """
-    speed, level, jitter = speed or {}, level or {}, jitter or {}
+    speed, level, jitter, rough = speed or {}, level or {}, jitter or {}, rough or {}
     for variant, seed in itertools.product(variants, range(seeds)):
         broke, fusion = (variant, seed) in diverged, fusion_of(variant)
         rng = np.random.default_rng([seed, *variant.encode()])
         entries = history(
             rng, modalities, epochs, speed.get(variant, 1.0), level.get(variant, 1.0), jitter.get(variant, 0.02),
-            (-1) ** seed, shape and (lambda name, share, v=variant: shape(v, name, share)),
+            rough.get(variant, 0.0), (-1) ** seed, shape and (lambda name, share, v=variant: shape(v, name, share)),
         )  # fmt: skip
         record = {
             "schema": runs.SCHEMA, "experiment": experiment, "variant": variant, "fusion": fusion, "seed": seed,
@@ -71,8 +76,8 @@ def write_runs(
             "modalities": {m: list((shapes or SHAPES)[m]) for m in modalities},
             "baseline": dict.fromkeys(modalities, 1.0),
             "status": "diverged" if broke else "finished", "diverged_at": 2 if broke else None,
-            "config": {"epochs": epochs, "latent": 8, "samples": {"train": 9, "test": 3}, "fusion_options": {},
-                       "severity": 0.3, "channels": [3, 2], "widths": [5], "learning_rate": 1e-3},
+            "config": {"epochs": epochs, "latent": 8, "samples": dict(samples or {"train": 9, "test": 3}),
+                       "fusion_options": {}, "severity": 0.3, "channels": [3, 2], "widths": [5], "learning_rate": 1e-3},
             "history": entries[: 2 if broke else None],
             "provenance": {"profile": profile, "dataset_digest": "d" * 64, "device": "cpu", "commit": "c"},
         }  # fmt: skip

@@ -45,6 +45,17 @@ def test_variants_are_paired_by_their_common_seeds(folder):
         "runs made at commit": found.found[0]["provenance"]["commit"], "commit": 0,
     }  # fmt: skip
     assert found.diverged == {"sum": 0, "concat": 0}
+    assert found.origin == "toy, our simulated stand-in"
+
+
+def test_published_data_are_called_so(folder):
+    for variant in ("sum", "concat"):
+        for seed in (2, 5):
+            path = runs.record_path(folder, "try", variant, seed)
+            record = json.loads(path.read_text())
+            record["dataset"]["name"] = "industrial-mujoco"
+            path.write_text(json.dumps(record))
+    assert Experiment.read(folder, "try", ["concat"]).origin == "industrial-mujoco, as published"
 
 
 def test_a_model_comes_back_by_variant_and_seed(folder):

@@ -36,6 +36,8 @@ def test_numbers_are_those_of_the_records(experiment):
     assert middle(quantities.gradient(experiment, "sum", "decoder")) == pytest.approx(1, rel=0.15)
     assert middle(quantities.growth(experiment, "sum", "encoder/camera/lower")) == pytest.approx(1, abs=0.15)
     assert middle(quantities.growth(experiment, "attention", "encoder/camera/lower")) == pytest.approx(0, abs=0.15)
+    early = quantities.growth(experiment, "sum", "encoder/camera/lower", 0.0, 0.5)
+    assert middle(early) == pytest.approx(0, abs=0.15)
     names = quantities.parts(experiment, ["encoder"])
     assert names == ["encoder/camera/lower", "encoder/sensor/lower"]
     assert middle(quantities.largest(experiment, "sum", names)) == pytest.approx(50, rel=0.2)
@@ -51,10 +53,25 @@ def test_a_diverged_run_has_no_number(experiment):
         quantities.spread(experiment, "sum"), quantities.later(experiment, "sum", "attention"),
         quantities.gradient(experiment, "sum", "encoder"), quantities.growth(experiment, "sum", "end_to_end/lower"),
         quantities.largest(experiment, "sum", quantities.parts(experiment)),
+        quantities.climb(experiment, "sum"),
     ]  # fmt: skip
     for values in found:
         assert list(values) == list(experiment.seeds)
         assert [seed for seed, value in values.items() if math.isnan(value)] == [3]
+
+
+def test_climb_adds_what_goes_up(experiment):
+    assert set(quantities.climb(experiment, "attention").values()) == {0.0}
+    table = experiment.history
+    rows = (table.variant == "attention") & (table.seed == 1) & (table.kind == "train") & (table.name == "total")
+    table.loc[rows & (table.epoch % 2 == 1), "value"] *= 100  # up by two decades less the fall, four times
+    assert quantities.climb(experiment, "attention")[1] == pytest.approx(4 * (2 - 0.4 * math.log10(math.e)))
+
+
+@pytest.mark.parametrize("moments", [(0.5, 0.5), (-0.1, 1.0), (0.0, 1.1), (1.0, 0.0)])
+def test_growth_wants_two_moments_in_order(experiment, moments):
+    with pytest.raises(ValueError, match="growth wants"):
+        quantities.growth(experiment, "sum", "end_to_end/lower", *moments)
 
 
 def test_no_constant_named(experiment):
