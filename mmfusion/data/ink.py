@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import uniform_filter
 
 
 class Ink:
@@ -39,13 +40,20 @@ class Ink:
         patch = self.cover[rows, columns]
         np.maximum(patch, spot, out=patch, casting="same_kind")
 
-    def at(self, places: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points"]:
-        """Share of ink at places (m from the centre), linear between cell centres, 0 outside the drawing."""
+    def at(
+        self, places: Float[np.ndarray, "points 2"], footprint: float | int = 0.0
+    ) -> Float[np.ndarray, "points"]:
+        """Share of ink at places (m from the centre), linear between cell centres, 0 outside the drawing.
+
+        With a ``footprint`` (m), the mean over a square of about that side: what a pixel sees.
+        """
+        reach = max(1, round(footprint / self.cell))
+        cover = self.cover if reach == 1 else uniform_filter(self.cover, reach, mode="constant")
         grid = (places + self.half) / self.cell - 0.5
         corner = np.floor(grid).astype(int)
         share = (grid - corner).astype(np.float32)
-        padded = np.pad(self.cover, 1)
-        corner = np.clip(corner + 1, 0, len(self.cover))
+        padded = np.pad(cover, 1)
+        corner = np.clip(corner + 1, 0, len(cover))
         i, j = corner[:, 1], corner[:, 0]
         u, v = share[:, 0], share[:, 1]
         below = (1 - u) * padded[i, j] + u * padded[i, j + 1]

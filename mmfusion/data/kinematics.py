@@ -20,7 +20,7 @@ def downward(position: Sequence[float | int], yaw: float | int) -> tuple[np.ndar
     return np.asarray(position, dtype=float), np.array([0.0, np.cos(yaw / 2), np.sin(yaw / 2), 0.0])
 
 
-def pointing(axis: Sequence[float | int], side: Sequence[float | int]) -> np.ndarray:
+def pointing(axis: Sequence | np.ndarray, side: Sequence | np.ndarray) -> np.ndarray:
     """Unit quaternion (w, x, y, z) of a tool whose z axis is ``axis`` and whose x axis leans towards ``side``."""
     z = np.asarray(axis, dtype=float) / np.linalg.norm(axis)
     x = np.asarray(side, dtype=float) - np.dot(side, z) * z

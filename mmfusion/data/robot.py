@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Place = tuple[float | int, float | int, float | int, float | int]  # shift x, y, z (m) and turn about x (rad)
+Vector = Sequence | np.ndarray
 
 
 def distal(rows: Sequence[tuple]) -> tuple[Place, ...]:
@@ -34,21 +35,21 @@ def proximal(rows: Sequence[tuple], flange: float | int) -> tuple[Place, ...]:
     )
 
 
-def rgba(colour: Sequence) -> str:
+def rgba(colour: Vector) -> str:
     """A colour (red, green, blue in [0, 1]) as MJCF's opaque ``rgba``."""
     return numbers((*colour, 1.0))
 
 
-def numbers(values: Sequence) -> str:
+def numbers(values: Vector) -> str:
     """Numbers as MJCF writes them."""
     return " ".join(f"{v:g}" for v in values)
 
 
 def tube(
-    start: Sequence,
-    end: Sequence,
+    start: Vector,
+    end: Vector,
     radius: float | int,
-    colour: Sequence,
+    colour: Vector,
     mass: float | int = 0.0,
     kind: str = "capsule",
 ) -> str:
@@ -59,7 +60,7 @@ def tube(
     )
 
 
-def block(centre: Sequence, half: Sequence, colour: Sequence, mass: float | int = 0.0) -> str:
+def block(centre: Sequence, half: Sequence, colour: Vector, mass: float | int = 0.0) -> str:
     """A box with the given half sizes; it touches nothing."""
     return (
         f'<geom type="box" class="link" pos="{numbers(centre)}" size="{numbers(half)}" mass="{mass:g}" '

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mmfusion.data.kinematics import ArmKinematics
-from mmfusion.data.raycast import PLAIN, Camera, Effects, Look
+from mmfusion.data.look import PLAIN, Effects, Look
+from mmfusion.data.raycast import Camera
 from mmfusion.data.robot import Arm
 
 
@@ -153,17 +154,18 @@ class Scene(ABC):
         arm = self.arms[number]
         return np.concatenate([self.state.qpos[arm.address], self.state.qvel[arm.columns]])
 
-    def robot_geoms(self) -> np.ndarray:
-        """Numbers of the geoms that belong to an arm or its tool."""
-        roots = {self.model.body(arm.names(prefix)[0]).id for prefix, arm, _ in self.mounted}
-        body = self.model.geom_bodyid
-        moving = [b for b in range(self.model.nbody) if self._root(b) in roots]
-        return np.flatnonzero(np.isin(body, moving))
+    def arm_geoms(self, number: int) -> np.ndarray:
+        """Numbers of the geoms of an arm's links and tool."""
+        prefix, arm, _ = self.mounted[number]
+        inside = np.zeros(self.model.nbody, dtype=bool)
+        inside[self.model.body(arm.names(prefix)[0]).id] = True
+        for body in range(1, self.model.nbody):  # parents come before their children
+            inside[body] |= inside[self.model.body_parentid[body]]
+        return np.flatnonzero(inside[self.model.geom_bodyid])
 
-    def _root(self, body: int) -> int:
-        while self.model.body_parentid[body] != 0 and body != 0:
-            body = self.model.body_parentid[body]
-        return body
+    def robot_geoms(self) -> np.ndarray:
+        """Numbers of the geoms of all arms."""
+        return np.concatenate([self.arm_geoms(number) for number in range(len(self.mounted))])
 
 
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")

@@ -4,7 +4,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from mmfusion.data.raycast import Camera, Look, View
+from mmfusion.data import raycast, scenes
+from mmfusion.data import simulated as sim
+from mmfusion.data.look import Backdrop, Effects, Light, Look, View, arc_light
+from mmfusion.data.raycast import EVERYTHING, MARK, MOVING, Camera
 from mmfusion.data.scenes import pick_and_place as pick
 
 
@@ -71,3 +74,114 @@ def test_rendering_is_repeatable_and_leaves_the_state_alone(cell, posed):
 def test_a_picture_needs_a_size(cell):
     with pytest.raises(ValueError, match="at least 8 pixels per side, got size=4"):
         cell.camera(4)
+
+
+@pytest.fixture(scope="module", params=scenes.VERSIONS)
+def filmed(request):
+    """A scene at the end of an episode, with the effects and the look of that episode."""
+    scene = scenes.build(request.param)
+    ends = []
+    effects = type(scene).effects
+    scene.effects = lambda plan, tick: ends.append((plan, tick)) or effects(scene, plan, tick)
+    sim.record(scene, 1, 0, size=8, first_frame=scene.samples - 1)
+    (plan, tick) = ends[-1]
+    mujoco.mj_kinematics(scene.model, scene.state)
+    return scene, effects(scene, plan, tick), plan.look
+
+
+def test_bundles_of_rays_see_what_single_rays_see(filmed):
+    """MuJoCo's bundles skip bodies by their bounds; a badly built scene loses geoms by that."""
+    scene, _, look = filmed
+    camera = scene.camera(40, look)
+    bundle = camera._cast(scene.state, camera.origin, camera.rays, EVERYTHING)[0]
+    single, hit = [], np.zeros(1, dtype=np.int32)
+    for ray in camera.rays:
+        mujoco.mj_ray(scene.model, scene.state, camera.origin, ray, None, 1, -1, hit)
+        single.append(hit[0])
+    assert np.array_equal(bundle, single)
+    assert len(set(single)) > 8
+
+
+def test_what_is_kept_and_what_is_cast_anew_make_the_whole_picture(filmed):
+    scene, effects, look = filmed
+    state, rng = scene.state, np.random.default_rng(0)
+    kept = scene.camera(48, look)
+    kept.render(state, effects)
+    for _ in range(6):
+        for arm, (_, kind, _) in zip(scene.arms, scene.mounted, strict=True):
+            state.qpos[arm.address] = np.array(kind.home) + rng.uniform(-0.5, 0.5, size=len(arm.address))
+        mujoco.mj_kinematics(scene.model, state)
+        assert np.array_equal(kept.render(state, effects), all_rays(scene.camera(48, look), state, effects))
+
+
+def all_rays(camera, state, effects):
+    """The same picture with nothing kept and nothing left out: all geoms count as moving and may be anywhere."""
+    camera.still[:] = False
+    groups = camera.model.geom_group.copy()
+    camera.model.geom_group[groups != MARK] = MOVING
+    everywhere = np.broadcast_to(np.array([[-1e3, -1e3], [1e3, 1e3]]), (camera.model.ngeom, 2, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raycast, "_bounds", lambda centres, *_: everywhere[: len(centres)])
+        picture = camera.render(state, effects)
+    camera.model.geom_group[:] = groups
+    return picture
+
+
+def test_a_part_that_is_moved_by_hand_is_seen_in_its_new_place(cell, posed):
+    camera = cell.camera(48)
+    before = camera.render(posed)
+    posed.mocap_pos[0] = 0.6, -0.1, 0.002
+    mujoco.mj_kinematics(cell.model, posed)
+    after = camera.render(posed)
+    assert not np.array_equal(before, after)
+    assert np.array_equal(after, cell.camera(48).render(posed))
+
+
+def test_what_has_no_opacity_is_not_there(cell, posed):
+    camera = cell.camera(48)
+    number = cell.model.geom("object").id
+    seen = camera.covered(posed, np.array([number]))
+    cell.model.geom_rgba[number, 3] = 0.0
+    try:
+        assert seen.any() and not camera.covered(posed, np.array([number])).any()
+        assert not _orange(camera.render(posed)).any()
+    finally:
+        cell.model.geom_rgba[number, 3] = 1.0
+
+
+def test_an_arc_lights_what_faces_it_and_a_glowing_geom_shines(cell, posed):
+    camera = cell.camera(48)
+    plain = camera.render(posed).astype(int)
+    spot = np.array([0.45, 0.0, 0.06])
+    lit = camera.render(posed, Effects(arcs=[(spot, 1.0)])).astype(int)
+    assert (lit >= plain).all() and (lit.min(axis=2) > 250).any()
+    brighter = (lit - plain).sum(axis=2)
+    centre = np.unravel_index(brighter.argmax(), brighter.shape)
+    across, upward, depth = camera.axes @ (spot - camera.origin)
+    expected = 24 + np.array([-upward, across]) / depth / camera.edge * 24
+    assert np.linalg.norm(np.array(centre) + 0.5 - expected) < 3
+    number = cell.model.geom("object").id
+    glowing = camera.render(posed, Effects(glow={number: (0.0, 0.5, 0.0)})).astype(int)
+    seen = camera.covered(posed, np.array([number]))
+    assert np.all(glowing[seen][:, 1] > plain[seen][:, 1] + 100)
+    assert np.array_equal(glowing[~seen], plain[~seen])
+
+
+def test_the_light_of_an_arc_falls_with_the_square_of_the_distance():
+    points = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
+    up = np.array([[0, 0, 1], [0, 0, 1], [0, 0, -1]], dtype=np.float32)
+    near = arc_light(points, up, np.array([0.0, 0.0, 0.2]), 1.0)
+    far = arc_light(points, up, np.array([0.0, 0.0, 0.4]), 1.0)
+    assert np.allclose(near[0] / far[0], 4, rtol=0.01) and np.all(near[2] == 0)
+    slanted = arc_light(points, up, np.array([0.2, 0.0, 0.2]), 1.0)
+    assert np.allclose(near[0] / slanted[0], 2 * np.sqrt(2), rtol=0.01)
+
+
+def test_lamp_tint_and_backdrop_are_those_of_the_look(cell, posed):
+    red = Look(light=Light(tint=(1.0, 0.5, 0.5)))
+    plain, tinted = (cell.camera(32, look).render(posed).astype(float) for look in (None, red))
+    assert np.allclose(tinted[..., 1], plain[..., 1] / 2, atol=1)
+    night = cell.camera(32, Look(backdrop=Backdrop((0, 0, 0), (0, 0, 0), (0, 0, 0)))).render(posed)
+    assert night[0].max() == 0 < plain[0].min()
+    dim = cell.camera(32, Look(light=Light(ambient=0.2, diffuse=0.2))).render(posed)
+    assert dim[16:].mean() < 0.6 * plain[16:].mean()

@@ -9,9 +9,9 @@ def build(name: str):
     if name == "pick-and-place":
         from mmfusion.data.scenes.pick_and_place import PickAndPlace as kind
     elif name == "welding-single":
-        from mmfusion.data.scenes.welding import WeldingSingle as kind
+        from mmfusion.data.scenes.stations import WeldingSingle as kind
     elif name == "welding-dual":
-        from mmfusion.data.scenes.welding import WeldingDual as kind
+        from mmfusion.data.scenes.stations import WeldingDual as kind
     elif name == "digit-writing":
         from mmfusion.data.scenes.digit_writing import DigitWriting as kind
     else:
