@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfusion import plotting
+from mmfusion.fusion import FUSIONS
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(str.strip)
 
@@ -97,6 +98,16 @@ def test_methods_differ_by_more_than_colour():
     looks = [(plotting.MARKERS[m], str(plotting.DASHES[m])) for m in ("sum", "concat", "attention")]
     assert len({marker for marker, _ in looks}) == 3
     assert len({dash for _, dash in looks}) == 3
+
+
+def test_every_fusion_has_a_look_of_its_own_and_a_name():
+    for table in (plotting.COLOURS, plotting.MARKERS, plotting.DASHES, plotting.WORDS):
+        assert set(FUSIONS) <= set(table)
+    looks = [(plotting.COLOURS[name], plotting.MARKERS[name]) for name in FUSIONS]
+    assert len(set(looks)) == len(looks)
+    assert len({plotting.WORDS[name] for name in FUSIONS}) == len(FUSIONS)
+    assert plotting.words("concat-scalars-lr-3e-4") == "concatenation × scalars lr-3e-4"
+    assert plotting.style("concat-scalars-lr-3e-4")["marker"] == plotting.MARKERS["concat-scalars"]
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
