@@ -176,12 +176,38 @@ def book(edited: str) -> dict[str, float]:
     return found
 
 
+def _of_a_device(parser: Parser) -> None:
+    """Options of :mod:`mmfusion.throughput`, which is not imported before one of them is used."""
+    group = parser.add_argument_group("training speed on a device, and which settings pay")
+    add = group.add_argument
+    add("--device", help="measure the paper's model on this device instead: cpu, cuda, cuda:1")
+    add("--size", type=at_least(8), default=256, help="pixels per side (default: %(default)s)")
+    add("--channels", type=at_least(1), nargs="+", help="of the convolutions (default: the paper's)")
+    add("--widths", type=at_least(1), nargs="+", help="of the sensor encoder (default: the paper's)")
+    add("--fusion", default="attention", help="(default: %(default)s)")
+    add("--batch", type=at_least(1), nargs="+", default=[64], help="batch size (default: 64); more: tried at the end")
+    add(
+        "--switches", nargs="*", help="what to try, in order: bfloat16 channels-last timed free compiled (default: all)"
+    )
+    add("--at-once", type=at_least(1), nargs="*", default=[], help="numbers of processes that share the device")
+    add("--sides", type=at_least(1), nargs="+", help="of the matrix products (default: by device)")
+    add("--seconds", type=float, default=4.0, help="for one measurement (default: %(default)s)")
+    add("--minutes", type=float, default=8.0, help="after which no measurement begins (default: %(default)s)")
+    add("--no-measurement", action="store_true", help="leave out the time of the Lipschitz constants")
+    add("--out", help="JSON file for what is found, written after every measurement")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the measurements and print one line each; `--book` adds the (long) timing of the whole pipeline."""
     parser = Parser(prog="mmfusion bench", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=at_least(1), default=5, help="repetitions of a median (default: 5)")
     parser.add_argument("--book", action="store_true", help="also time make book: cold, unchanged, one page edited")
+    _of_a_device(parser)
     given = parser.parse_args(argv)
+    if given.device is not None:
+        from mmfusion import throughput
+
+        return throughput.run(given)
     import torch
     from tqdm import tqdm
 

@@ -94,7 +94,7 @@ def test_layers_import_downward_only() -> None:
         {"data", "latent_maps", "fusion", "objectives"},
         {"models"},
         {"training", "measure", "matched", "runs", "experiment", "quantities"},
-        {"plotting", "figures", "scales", "cli", "bench"},
+        {"plotting", "figures", "scales", "cli", "bench", "ceilings", "throughput"},
     ]
     level = {name: floor for floor, names in enumerate(floors) for name in names}
     for path in sorted((ROOT / "mmfusion").rglob("*.py")):
