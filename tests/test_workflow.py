@@ -159,6 +159,7 @@ def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, sa
         ("  pick-and-place: {", "  robomnist: {frames: 1, size: 8, seed: 0}\n  pick-and-place: {", "robomnist: root, the folder"),
         ("pick-and-place: {frames: 160", "pick-and-place: {root: here, frames: 160", "pick-and-place: root, the folder"),
         ("severity: 0.3", "severity: 3", "severity must lie between 0 and 1, got 3"),
+        ("algorithms: fixed", "algorithms: any", "algorithms must be one of ['fixed', 'timed', 'free'], got 'any'"),
         ("weight_l2: 0.00001", "weight_l2: -1", "weight_l2 must be a finite number from 0, got -1"),
     ],
 )

@@ -156,7 +156,7 @@ def _check_training(experiment: dict[str, Any], size: int) -> None:
 
     train = experiment["train"]
     check_seeds(train["seeds"])
-    names = ("epochs", "batch_size", "measure_every", "mixed_precision", "compile")
+    names = ("epochs", "batch_size", "measure_every", "mixed_precision", "compile", "algorithms")
     for variant, own in experiment["variants"].items():
         if own["fusion"] not in FUSIONS:
             raise ValueError(f"{variant}: unknown fusion {own['fusion']!r}; wants one of {list(FUSIONS)}")
