@@ -1,6 +1,7 @@
 # make book    the whole book, into _build/html/index.html (set-up included)
 # make test    every test (set-up included)
 # make paper   the book at the papers' own scale (a GPU)
+# make keep    copy finished runs of that scale to results/paper
 PYTHON  ?= python3
 PROFILE ?= quick
 JOBS    ?= all
@@ -10,7 +11,7 @@ THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention
 SNAKE    = $(VENV)/bin/snakemake --cores $(JOBS) --nolock --rerun-incomplete --keep-going --quiet rules
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: book test paper preview serve lint bench clean lock
+.PHONY: book test paper keep preview serve lint bench clean lock
 .DELETE_ON_ERROR:
 
 book: $(STAMP)
@@ -22,6 +23,9 @@ preview: $(STAMP)
 
 paper: $(STAMP)
 	@$(SNAKE) --config profile=paper
+
+keep: $(STAMP)
+	@python workflow/keep.py
 
 test: $(STAMP)
 	@$(SNAKE) --config profile=smoke -- preview

@@ -14,7 +14,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["RecordError", "digest", "hardware", "prepare", "provenance", "read", "replacing", "write", "write_bytes"]
+__all__ = [
+    "RecordError",
+    "digest",
+    "hardware",
+    "prepare",
+    "provenance",
+    "read",
+    "release",
+    "replacing",
+    "write",
+    "write_bytes",
+]
 
 
 class RecordError(ValueError):
@@ -141,6 +152,11 @@ def _commit() -> str:
     return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+def release(module: Any) -> str:
+    """Version of a library without the name of its build: 2.13.0 for 2.13.0+cpu."""
+    return module.__version__.split("+")[0]
+
+
 def hardware(device: str) -> dict[str, Any]:
     """What decides a result's digits and speed beside the versions: name of the accelerator, CUDA and cuDNN.
 
@@ -170,7 +186,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         "commit": _commit(),
         "mmfusion": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
+        "torch": release(torch),
         "numpy": numpy.__version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

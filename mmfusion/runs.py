@@ -130,17 +130,9 @@ def run(
         "adjusted": dict(adjusted or {}),
         "samples": {"train": _length(train_set), "test": _length(test_set)},
     }
-    key = records.digest(
-        {
-            "config": config,
-            "modalities": {name: list(tensor.shape[1:]) for name, tensor in train_set.items()},
-            "dataset": dataset["digest"],
-            "fusion": fusion,
-            "seed": seed,
-            "source": source_digest(),
-            "torch": torch.__version__,
-        }
-    )
+    shapes = {name: list(tensor.shape[1:]) for name, tensor in train_set.items()}
+    source = source_digest()
+    key = identity(config, shapes, dataset["digest"], fusion, seed, source, records.release(torch))
     path = record_path(folder, experiment, variant, seed) if folder is not None else None
     if path is not None and path.exists() and path.with_suffix(".pt").exists():
         record = records.read(path, SCHEMA, KEYS)
@@ -166,7 +158,7 @@ def run(
         "experiment": experiment,
         "variant": variant,
         "dataset": dict(dataset),
-        "modalities": {name: list(tensor.shape[1:]) for name, tensor in train_set.items()},
+        "modalities": shapes,
         "fusion": fusion,
         "seed": seed,
         "status": result.status,
@@ -182,7 +174,7 @@ def run(
             dataset_digest=dataset["digest"],
             seed=seed,
             device=settings.device,
-            source=source_digest(),
+            source=source,
             **records.hardware(settings.device),
         ),
     }
@@ -192,6 +184,22 @@ def run(
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return record
+
+
+def identity(
+    config: Mapping[str, Any], shapes: Mapping[str, Any], data: str, fusion: str, seed: int, source: str, torch_: str
+) -> str:
+    """Digest of all that decides a run's numbers: what a record's ``key`` must be.
+
+    ``shapes`` of one sample of each modality, ``data`` the data set's digest, ``source`` that of :func:`source_digest`,
+    ``torch_`` the release of PyTorch. Where a run was made does not enter, so that it may move between machines.
+    """
+    return records.digest(
+        {
+            "config": config, "modalities": shapes, "dataset": data, "fusion": fusion, "seed": seed, "source": source,
+            "torch": torch_,
+        }
+    )  # fmt: skip
 
 
 def trained(record: Mapping[str, Any], folder: str | PathLike) -> MultimodalAutoencoder:
