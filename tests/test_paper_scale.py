@@ -152,7 +152,7 @@ def test_nothing_to_keep_and_unknown_experiments_are_named(project, tmp_path):
     profile = settings.read(project / "profiles/paper.yml")
     with pytest.raises(keep.KeepError, match="no run records in .*; make them with: make paper"):
         keep.collect(tmp_path, profile)
-    with pytest.raises(keep.KeepError, match="unknown experiments .'mujocco'.; there are mujoco"):
+    with pytest.raises(keep.KeepError, match="unknown experiments .'mujocco'.; there are fairness, mujoco"):
         keep.collect(project / "_build/paper/runs", profile, ["mujocco"])
 
 

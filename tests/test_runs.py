@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -191,3 +192,60 @@ def test_bad_runs(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, **change)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_and_checkpoints_move_to_another_machine(tmp_path):
+    """Both folders, carried elsewhere: what is finished stays, what was cut short goes on and ends as if it never was.
+
+    The build of PyTorch may differ there, its release may not.
+    """
+    seen = []
+
+    def measure(net, epoch):
+        seen.append(epoch)
+        if cut and epoch == 3:
+            raise KeyboardInterrupt
+        return {"weights": sum(float(parameter.detach().norm()) for parameter in net.parameters())}
+
+    cut = False
+    settings = Settings(epochs=4, batch_size=8, measure_every=1, checkpoint_every=1)
+
+    def train(place, seed):
+        return runs.run(
+            DATASET, samples(20, 0), samples(8, 1), "attention", seed, settings, measure=measure,
+            folder=place / "runs", checkpoints=place / "checkpoints", **SMALL,
+        )  # fmt: skip
+
+    there, here = tmp_path / "there", tmp_path / "here"
+    whole = train(tmp_path / "uninterrupted", 1)
+    first = train(there, 0)
+    cut = True
+    with pytest.raises(KeyboardInterrupt):
+        train(there, 1)
+    here.mkdir()
+    shutil.move(there / "runs", here / "runs")
+    shutil.move(there / "checkpoints", here / "checkpoints")
+    seen.clear()
+    cut = False
+    assert train(here, 0) == first and not seen
+    resumed = train(here, 1)
+    assert seen == [3, 4]
+    assert resumed["history"] == whole["history"] and resumed["key"] == whole["key"]
+    final, other = runs.trained(resumed, here / "runs"), runs.trained(whole, tmp_path / "uninterrupted/runs")
+    assert all(torch.equal(a, b) for a, b in zip(final.parameters(), other.parameters(), strict=True))
+    assert not list((here / "checkpoints").rglob("*.pt"))
+
+
+def test_the_key_follows_from_the_record(tmp_path, monkeypatch):
+    """Where it was made does not matter, the source and the release of PyTorch do."""
+    record = run(tmp_path)
+
+    def key(**changes):
+        made = record["provenance"] | changes
+        config, data = record["config"], record["dataset"]["digest"]
+        return runs.identity(config, record["modalities"], data, record["fusion"], 0, made["source"], made["torch"])
+
+    assert key() == record["key"] == key(device="elsewhere", commit="other")
+    assert key(source="other") != record["key"] != key(torch="1.0")
+    monkeypatch.setattr(torch, "__version__", torch.__version__.split("+")[0] + "+cu130")
+    assert run(tmp_path) == record
