@@ -55,7 +55,7 @@ def label_ends(axes: Any, lines: Mapping[str, Any], gap: float | int = 11) -> No
     """Name lines at their right ends, the names at least ``gap`` points apart. Lines without a point stay unnamed.
 
     Limits and scales of the axes must be final."""
-    axes.figure.canvas.draw()
+    axes.figure.draw_without_rendering()
     scale = axes.figure.dpi / 72
     ends = sorted(
         (axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1] / scale, text)
@@ -279,8 +279,8 @@ def forest(
 ) -> plotting.Figure:  # fmt: skip
     """Ratios with 95 % intervals: one panel per quantity, one row per variant; a dashed line marks equality.
 
-    ``comparisons`` maps a panel's title to comparisons by variant, on the scale ``"log10 ratio"``. ``printed`` holds, in
-    the same order, ratios with low and high ends that a paper gives; they are drawn below ours, as open diamonds.
+    ``comparisons`` maps a panel's title to comparisons by variant, on the scale ``"log10 ratio"``. ``printed`` holds,
+    by the same names, ratios with low and high ends that a paper gives; they are drawn below ours, as open diamonds.
     """
     keys = ("ratio", "low", "high")
     rows = [
@@ -353,7 +353,7 @@ def reconstructions(
             })  # fmt: skip
     for axes, title in zip(grid[0], ["original", "damaged input", *map(plotting.words, models)], strict=True):
         axes.set_title(title, fontsize=10, loc="center")
-    bar = figure.colorbar(shown, ax=grid[:, -1].tolist(), shrink=0.6, aspect=30)
+    bar = figure.colorbar(shown, ax=grid.ravel().tolist(), shrink=0.6, aspect=30)
     bar.set_label("absolute error")
     return plotting.publish(
         figure, name,
