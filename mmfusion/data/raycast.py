@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from mmfusion.data.look import PLAIN, Effects, Look, add_halo, arc_light
+from mmfusion.data.raster import Raster, Shell, view_axes
 
 # MuJoCo's geom groups, as `mj_multiRay` takes them. Group 2 is for small marks that cast no shadow.
 MOVING, STILL, MARK = 0, 1, 2
@@ -29,7 +30,7 @@ def _mask(*groups: int) -> np.ndarray:
     return np.isin(np.arange(6), groups).astype(np.uint8)
 
 
-EVERYTHING, MOVABLE, OPAQUE = _mask(MOVING, STILL, MARK), _mask(MOVING, MARK), _mask(MOVING, STILL)
+EVERYTHING, OPAQUE = _mask(MOVING, STILL, MARK), _mask(MOVING, STILL)
 
 
 @dataclass
@@ -44,7 +45,9 @@ class _Still:
     cosine: np.ndarray  # towards the lamp, in static shadow already weakened
     open: np.ndarray  # pixels that the lamp reaches unless a moving part is between
     length: np.ndarray  # of their way from the lamp
-    plane: np.ndarray  # where that way crosses the lamp's picture plane
+    way: np.ndarray  # direction of that way
+    cell: np.ndarray  # of the lamp's raster that the way passes
+    raster: Raster
 
 
 class Camera:
@@ -66,7 +69,7 @@ class Camera:
         self.lamp = np.asarray(look.light.lamp, dtype=float)
         self.tint = np.array(look.light.tint, dtype=np.float32)
         self.origin = np.asarray(look.view.position, dtype=float)
-        self.axes = _axes(np.asarray(look.view.target, dtype=float) - self.origin)
+        self.axes = view_axes(np.asarray(look.view.target, dtype=float) - self.origin)
         self.edge = np.tan(np.radians(look.view.opening) / 2)
         across = (np.arange(size) + 0.5) / size * 2 - 1
         x, y = np.meshgrid(across * self.edge, -across * self.edge)
@@ -75,6 +78,8 @@ class Camera:
         self.rays = np.ascontiguousarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
         self._backdrop = look.backdrop.paint(self.rays) * self.tint
         self.still = _group(model)
+        self._raster = Raster(self.origin, self.axes, np.full(2, -self.edge), np.full(2, self.edge), size)
+        self._shell = Shell(model)
         self._kept: _Still | None = None
 
     def covered(self, state: mujoco.MjData, geoms: np.ndarray) -> Bool[np.ndarray, "size size"]:
@@ -164,44 +169,36 @@ class Camera:
         cosine = np.zeros(len(hit))
         cosine[seen], reached, length, light = self._towards_lamp(state, point[seen], normal[seen], _mask(STILL))
         distance[hit < 0] = np.inf
-        self._lamp_axes = _axes(point[seen].mean(axis=0) - self.lamp if len(seen) else -self.lamp)
-        plane = -light[reached] @ self._lamp_axes.T
-        self._kept = _Still(key, hit, distance, normal, point, cosine, seen[reached], length[reached], plane)
+        raster, cell = Raster.about(self.lamp, -light[reached])
+        self._kept = _Still(
+            key, hit, distance, normal, point, cosine, seen[reached], length[reached], -light[reached], cell, raster
+        )
         return self._kept
 
     def _moving_part(self, state: mujoco.MjData, kept: _Still) -> tuple:
         """Pixels whose nearest surface can move; its distance and geom, and its normal."""
-        visible = np.flatnonzero(~self.still & (self.model.geom_rgba[:, 3] > 0))
-        bounds = _bounds(state.geom_xpos[visible], self.model.geom_rbound[visible], self.origin, self.axes)
-        maybe = np.zeros((self.size, self.size), dtype=bool)
-        cells = (bounds / self.edge + 1) / 2 * self.size  # columns of left and right, rows counted from below
-        cells = np.stack([np.floor(cells[:, 0] - 0.5), np.ceil(cells[:, 1] + 0.5)], axis=1)
-        cells = np.clip(cells, 0, self.size).astype(int)
-        for (left, bottom), (right, top) in cells:
-            maybe[self.size - top : self.size - bottom, left:right] = True
-        tried = np.flatnonzero(maybe)
-        hit, distance, normal = self._cast(state, self.origin, self.rays[tried], MOVABLE, normals=True)
-        nearer = (hit >= 0) & (distance < kept.distance[tried])
-        return tried[nearer], (distance[nearer], hit[nearer]), normal[nearer]
+        found = []
+        groups = self.model.geom_group
+        for group in (MOVING, MARK):  # apart, for marks are many and small
+            visible = ~self.still & (groups == group) & (self.model.geom_rgba[:, 3] > 0)
+            tried = np.flatnonzero(self._raster.reached(*self._shell.spheres(state, visible))[::-1])
+            hit, distance, normal = self._cast(state, self.origin, self.rays[tried], _mask(group), normals=True)
+            nearer = (hit >= 0) & (distance < kept.distance[tried])
+            found.append((tried[nearer], distance[nearer], hit[nearer], normal[nearer]))
+        pixel, distance, hit, normal = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.lexsort((distance, pixel))
+        first = order[np.diff(pixel[order], prepend=-1) > 0]
+        return pixel[first], (distance[first], hit[first]), normal[first]
 
     def _shade_still(self, state, kept: _Still, fresh, cosine) -> None:
         """Weaken the cosine where a moving part stands between the lamp and a part that cannot move."""
-        movers = np.flatnonzero(~self.still & (self.model.geom_group == MOVING) & (self.model.geom_rgba[:, 3] > 0))
-        if len(movers) == 0:
-            return
-        bounds = _bounds(state.geom_xpos[movers], self.model.geom_rbound[movers], self.lamp, self._lamp_axes)
-        low, high = bounds[:, 0].min(axis=0), bounds[:, 1].max(axis=0)
-        depth = kept.plane[:, 2]
-        u, v = kept.plane[:, 0], kept.plane[:, 1]
-        maybe = (u >= low[0] * depth) & (u <= high[0] * depth) & (v >= low[1] * depth) & (v <= high[1] * depth)
-        maybe |= depth <= 0
+        movers = ~self.still & (self.model.geom_group == MOVING) & (self.model.geom_rgba[:, 3] > 0)
+        maybe = kept.raster.reached(*self._shell.spheres(state, movers)).ravel()[kept.cell]
         hidden = np.zeros(len(kept.hit), dtype=bool)
         hidden[fresh] = True
         tried = np.flatnonzero(maybe & ~hidden[kept.open])
-        pixels = kept.open[tried]
-        ways = (kept.plane[tried] @ self._lamp_axes).copy()
-        hit, reach, _ = self._cast(state, self.lamp, ways, _mask(MOVING))
-        shaded = pixels[(hit >= 0) & (reach < kept.length[tried] - CONTACT)]
+        hit, reach, _ = self._cast(state, self.lamp, kept.way[tried], _mask(MOVING))
+        shaded = kept.open[tried][(hit >= 0) & (reach < kept.length[tried] - CONTACT)]
         cosine[shaded] *= self.light.shaded
 
     def _stain(self, colours, rows, ink, geom, points, normals, state) -> None:
@@ -226,14 +223,6 @@ class Camera:
         add_halo(image, self.size / 2 + scale * np.array([across, -upward]), float(scale), float(power * dimmed))
 
 
-def _axes(forward: np.ndarray) -> np.ndarray:
-    """Right, up and forward of a camera that looks along ``forward`` with the horizon level."""
-    forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(right, forward), forward])
-
-
 def _group(model: mujoco.MjModel) -> np.ndarray:
     """Sort the model's geoms into groups; returns which geoms hang on no joint."""
     moves = np.zeros(model.nbody, dtype=bool)
@@ -242,19 +231,3 @@ def _group(model: mujoco.MjModel) -> np.ndarray:
     still = ~moves[model.geom_bodyid] & (model.geom_group != MARK)
     model.geom_group[still] = STILL
     return still
-
-
-def _bounds(centres: np.ndarray, radii: np.ndarray, origin: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Where spheres appear on the picture plane at distance 1: (spheres, low and high, right and up).
-
-    A sphere that reaches behind the eye may appear anywhere.
-    """
-    place = (centres - origin) @ axes.T
-    depth = place[:, 2:]
-    side = place[:, :2]
-    away = np.hypot(side, depth)
-    half = np.arcsin(np.minimum(radii[:, None] / np.maximum(away, 1e-9), 1.0))
-    angle = np.arctan2(side, depth)
-    low, high = angle - half, angle + half
-    wide = (low <= -1.5) | (high >= 1.5) | (depth <= 0)
-    return np.stack([np.where(wide, -1e3, np.tan(low)), np.where(wide, 1e3, np.tan(high))], axis=1)

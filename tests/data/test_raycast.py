@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from mmfusion.data import raycast, scenes
+from mmfusion.data import raster, scenes
 from mmfusion.data import simulated as sim
 from mmfusion.data.look import Backdrop, Effects, Light, Look, View, arc_light
 from mmfusion.data.raycast import EVERYTHING, MARK, MOVING, Camera
@@ -119,9 +119,8 @@ def all_rays(camera, state, effects):
     camera.still[:] = False
     groups = camera.model.geom_group.copy()
     camera.model.geom_group[groups != MARK] = MOVING
-    everywhere = np.broadcast_to(np.array([[-1e3, -1e3], [1e3, 1e3]]), (camera.model.ngeom, 2, 2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raycast, "_bounds", lambda centres, *_: everywhere[: len(centres)])
+        patch.setattr(raster, "_bounds", lambda centres, *_: np.tile([[[-1e3] * 2, [1e3] * 2]], (len(centres), 1, 1)))
         picture = camera.render(state, effects)
     camera.model.geom_group[:] = groups
     return picture
