@@ -67,6 +67,13 @@ class LatentDetector:
         self.threshold_: float | None = None
         self._pca: KernelPCA | None = None
 
+    def copy(self) -> "LatentDetector":
+        """An unfitted detector of the same parameters."""
+        return LatentDetector(
+            self.components, kernel=self.kernel, gamma=self.gamma, quantile=self.quantile, most=self.most,
+            seed=self.seed,
+        )  # fmt: skip
+
     def fit(self, clean: Latents) -> "LatentDetector":
         """Learn what clean looks like, from training latents only; forgets a threshold set before.
 
@@ -83,7 +90,7 @@ class LatentDetector:
                 f"kernel PCA with {self.components} components needs at least {self.components + 1} clean training "
                 f"latents, got {len(clean)}; fit on more or ask for fewer components"
             )
-        typical = float(np.median(pdist(clean, "sqeuclidean")))
+        typical = typical_distance(clean)
         if typical == 0:
             raise ValueError("most clean training latents are alike: no distance can be measured among them")
         self.gamma_ = (self.gamma or 1 / typical) if self.kernel == "rbf" else math.nan
@@ -139,6 +146,11 @@ class LatentDetector:
     def _check_fitted(self) -> None:
         if self._pca is None:
             raise ValueError("this detector has seen no clean training latents; call fit first")
+
+
+def typical_distance(latents: Latents) -> float:
+    """Median squared distance between two latents; 0 where most are alike, as under a model that has collapsed."""
+    return float(np.median(pdist(latents, "sqeuclidean")))
 
 
 def percentile(distances: Distances, quantile: float = 0.95) -> float:

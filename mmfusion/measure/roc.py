@@ -131,7 +131,7 @@ class Wins:
 
     def areas(self, weights: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, "resamples"]:
         """The area with each cluster counted as often as ``weights`` say; NaN where one side has no sample left."""
-        won = np.einsum("rc,cd,rd->r", weights, self.wins, weights)
+        won = ((weights @ self.wins) * weights).sum(axis=1)
         pairs = (weights @ self.positives) * (weights @ self.negatives)
         return np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
 
