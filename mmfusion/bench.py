@@ -201,7 +201,7 @@ def _of_a_device(parser: Parser) -> None:
     add("--fusion", default="attention", help="(default: %(default)s)")
     add("--batch", type=at_least(1), nargs="+", default=[64], help="batch size (default: 64); more: tried at the end")
     add(
-        "--switches", nargs="*", help="what to try, in order: bfloat16 channels-last timed free compiled (default: all)"
+        "--switches", nargs="*", help="what to try, in order: bfloat16 channels-last timed compiled free (default: all)"
     )
     add("--at-once", type=at_least(1), nargs="*", default=[], help="numbers of processes that share the device")
     add("--sides", type=at_least(1), nargs="+", help="of the matrix products (default: by device)")

@@ -35,8 +35,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "bfloat16": {"mixed_precision": True},
     "channels-last": {"channels_last": True},
     "timed": {"algorithms": "timed"},
-    "free": {"algorithms": "free"},
     "compiled": {"compile": True},
+    "free": {"algorithms": "free"},
 }
 # Faster by less than this is noise.
 PAYS = 1.02
@@ -101,8 +101,7 @@ def speed(loop: Loop, seconds: float) -> dict[str, Any]:
     device, batch = loop.device, _batch(loop)
     cuda = device.type == "cuda"
     loop.model.train()
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(device)
+    _forget_peak(device)
     start = time.perf_counter()
     with loop.settings.convolutions():
         loop.step(batch, batch)
@@ -112,15 +111,23 @@ def speed(loop: Loop, seconds: float) -> dict[str, Any]:
         step = ceilings.seconds_per_call(lambda: loop.step(batch, batch), device, seconds / 2)
         epoch = ceilings.seconds_per_call(loop.epoch, device, seconds / 2, repeats=3)
         waits = _host_waits(loop) if cuda else None
-    # In kB on Linux.
-    peak = (
-        torch.cuda.max_memory_allocated(device) if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
     size = loop.settings.batch_size
     return {
         "step_s": step, "epoch_s": epoch, "images_per_s": size / step, "images_per_s_epoch": loop.samples / epoch,
-        "first_steps_s": ready, "peak_bytes": peak, "host_waits": waits,
+        "first_steps_s": ready, "peak_bytes": _peak(device), "host_waits": waits,
     }  # fmt: skip
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # In kB on Linux.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _host_waits(loop: Loop) -> int:
@@ -310,14 +317,19 @@ class Bench:
                 )
             self.save()
         if measure and loop:
-            self.found["measurement_s"] = self.attempt("Lipschitz constants", lambda: self._measurement(loop))
-            if self.found["measurement_s"]:
-                print(f"{'Lipschitz constants, 8 samples':34} {self.found['measurement_s']:9.2f} s", flush=True)
+            if row := self.attempt("Lipschitz constants", lambda: self._measurement(loop)):
+                self.found |= row
+                print(
+                    f"{'Lipschitz constants, 8 samples':34} {row['measurement_s']:9.2f} s; "
+                    f"{row['measurement_peak_bytes'] / 2**30:.2f} GiB",
+                    flush=True,
+                )
             self.save()
 
-    def _measurement(self, loop: Loop) -> float:
+    def _measurement(self, loop: Loop) -> dict[str, float]:
         points = {name: tensor[:8] for name, tensor in loop.train_set.items()}
         loop.model.eval()
+        _forget_peak(self.device)
         # The first call also warms up.
         for _ in range(2):
             start = time.perf_counter()
@@ -326,7 +338,7 @@ class Bench:
             took = time.perf_counter() - start
             if time.monotonic() > self.until:
                 break
-        return took
+        return {"measurement_s": took, "measurement_peak_bytes": _peak(self.device)}
 
     def summary(self, epochs: int, samples: int, measurements: int) -> None:
         """How long a run takes, from what was measured."""

@@ -153,7 +153,7 @@ def test_the_command_finds_everything_and_writes_it_down(tmp_path, capsys):
     for row in found["steps"]:
         assert row["share"] == pytest.approx(row["flop_per_s"] / found["matrix_flop_per_s"][row["against"]])
         assert row["against"] == ("bf16" if row["switches"].get("mixed_precision") else "fp32")
-    assert found["layers"] and found["measurement_s"] > 0
+    assert found["layers"] and found["measurement_s"] > 0 and found["measurement_peak_bytes"] > 2**20
     assert found["run_s"]["with_measurements"] > found["run_s"]["training"] > 0
     assert found["machine"]["torch"] and found["machine"]["device"] == "cpu"
     said = capsys.readouterr().out
@@ -177,7 +177,7 @@ def test_a_trial_that_fails_says_why_and_stops_the_others():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--switches warp", "unknown switches ['warp']; there are ['bfloat16', 'channels-last', 'timed', 'free'"),
+        ("--switches warp", "unknown switches ['warp']; there are ['bfloat16', 'channels-last', 'timed', 'compiled'"),
         ("--device cuda:99", "no device 'cuda:99'"),
         ("--fusion none", "unknown fusion 'none'"),
         ("--size 4", "wanted a whole number of at least 8"),
