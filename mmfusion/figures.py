@@ -78,7 +78,10 @@ def label_ends(axes: Any, lines: Mapping[str, Any], gap: float | int = 11) -> No
 def readable(axis: Any) -> None:
     """Plain numbers on a logarithmic axis, also where it spans little more than a decade."""
     low, high = axis.get_view_interval()
-    if high / low < 300:
+    if high / low < 2.5:
+        axis.set_major_locator(mticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_minor_locator(mticker.NullLocator())
+    elif high / low < 300:
         axis.set_major_locator(mticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 30 else (1, 2, 5)))
         axis.set_minor_formatter(mticker.NullFormatter())
     if high / low < 1e4:
