@@ -91,4 +91,4 @@ def words(c: Comparison) -> str:
     """Effect, interval and number of pairs as people read them; a difference carries its sign."""
     logarithms = c.scale == "log10 ratio"
     numbers, sign = (c.ratio(), "") if logarithms else ((c.effect, c.low, c.high), "+")
-    return "{:{s}.2g} (95 % interval {:{s}.2g} to {:{s}.2g}, n = {})".format(*numbers, c.n, s=sign)
+    return "{:{s}.3g} (95 % interval {:{s}.3g} to {:{s}.3g}, n = {})".format(*numbers, c.n, s=sign)

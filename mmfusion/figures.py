@@ -232,7 +232,7 @@ def boxes(
         alt=f"Box plots of the final {said}, with every seed as a point, for "
         f"{_listed(map(plotting.words, variants))}; one panel each for {_listed(quantities)}.",
         caption=caption or f"Final {said} of every seed"
-        + "".join(f", {k}: {'all together' if q == 'total' else q}" for k, q in quantities.items() if q != k)
+        + "".join(f", {label}: {q}" for label, q in quantities.items() if q not in (label, "total"))
         + ". Boxes: quartiles and median; whiskers: 1.5 times the box.",
         data=ends, provenance=provenance or experiment.facts(),
     )  # fmt: skip

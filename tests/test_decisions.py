@@ -61,6 +61,6 @@ def test_bad_rules(changes, words):
 
 def test_words():
     c = decide([rule(left=BIG, right=dict.fromkeys(BIG, 2.0))])["Z-E"][0]
-    assert decisions.words(c).startswith("11 (95 % interval ") and decisions.words(c).endswith("n = 6)")
+    assert decisions.words(c).startswith("11.2 (95 % interval ") and decisions.words(c).endswith("n = 6)")
     difference = decide([rule(left=BIG, right=None, ratio=False)])["Z-E"][0]
-    assert decisions.words(difference).startswith("+22 (95 % interval +")
+    assert decisions.words(difference).startswith("+22.5 (95 % interval +")

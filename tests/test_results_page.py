@@ -50,7 +50,7 @@ def test_claims_are_reproduced_where_the_runs_bear_them_out(tmp_path, monkeypatc
     assert {item["claim"] for item in check.items} == set(CLAIMS)
     assert (tmp_path / "claims" / "lipschitz" / "results-mujoco.json").is_file()
     assert glued["results_A-ABS"] == glued["results_other_A-ABS"] == "reproduced"
-    assert glued["results_whole_sum"].split()[0] in ("98", "99", "1e+02")
+    assert float(glued["results_whole_sum"].split()[0]) == pytest.approx(100, rel=0.05)
     assert glued["results_seeds"] == 6 and glued["results_diverged"] == 0
 
 

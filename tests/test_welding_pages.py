@@ -40,7 +40,7 @@ def test_one_robot_reproduced(tmp_path, monkeypatch, modalities):
     check, verdicts, glued = execute(monkeypatch, SINGLE, tmp_path, records=tmp_path / "claims")
     assert verdicts == {"A-S5.5": "reproduced", "A-S5.5enc": "reproduced"}
     assert glued["single_A-S5.5"] == "reproduced" and glued["single_seeds"] == 6
-    assert glued["single_whole_concat"].split()[0] in ("49", "50", "51")
+    assert float(glued["single_whole_concat"].split()[0]) == pytest.approx(50, rel=0.05)
     assert (tmp_path / "claims" / f"{SINGLE}.json").is_file()
     assert {item["data"] for item in check.items} == {"made-up, our simulated stand-in"}
 
