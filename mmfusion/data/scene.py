@@ -40,8 +40,8 @@ class Episode:
     """One simulated episode, sampled once a period.
 
     ``time`` (s); ``streams``: what is sensed, by modality, (samples, channels); ``phase`` indexes the scene's
-    phases; ``truth``: what no sensor reports, by name, (samples, ...); ``facts``: what the episode drew;
-    ``frames`` are the pictures of the samples from ``first_frame`` on.
+    phases; ``truth``: what no sensor reports, by name, (samples, ...); ``facts``: what the episode drew; ``look``:
+    how it is filmed; ``frames`` are the pictures of the samples from ``first_frame`` on.
     """
 
     time: Float[np.ndarray, "samples"]
@@ -49,6 +49,7 @@ class Episode:
     phase: Int[np.ndarray, "samples"]
     truth: Mapping[str, np.ndarray]
     facts: Mapping
+    look: Look
     frames: UInt8[np.ndarray, "pictures size size 3"] | None
     first_frame: int
 

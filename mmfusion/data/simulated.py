@@ -85,7 +85,7 @@ def _simulate(scene: Scene, plan: Plan, size: int | None, first_frame: int) -> E
     streams = {name: np.array([sample[name] for sample in sensed]) for name in sensed[0]}
     return Episode(
         time=np.arange(len(sensed)) * scene.period, streams=scene.complete(plan, streams, truth),
-        phase=plan.phase[::every], truth=truth, facts=plan.facts,
+        phase=plan.phase[::every], truth=truth, facts=plan.facts, look=plan.look,
         frames=np.stack(frames) if frames else None, first_frame=first_frame,
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ class WeldingSingle(Welding):
         "rib": Seam((-CORNER, -0.030, LIFT), (-CORNER, -0.125, LIFT), (-1.0, 0.0, 0.0), (0.3, 0.0, -1.0)),
     }
     film = Look(
-        View(position=(1.40, -1.08, 1.06), target=(0.37, 0.0, 0.54), opening=36),
+        View(position=(1.40, -1.08, 1.06), target=(0.40, 0.0, 0.53), opening=37),
         Light(lamp=(1.3, -1.5, 2.4), ambient=0.45, diffuse=0.60),
         HALL,
     )
