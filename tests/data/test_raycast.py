@@ -184,3 +184,26 @@ def test_lamp_tint_and_backdrop_are_those_of_the_look(cell, posed):
     assert night[0].max() == 0 < plain[0].min()
     dim = cell.camera(32, Look(light=Light(ambient=0.2, diffuse=0.2))).render(posed)
     assert dim[16:].mean() < 0.6 * plain[16:].mean()
+
+
+def test_every_point_of_a_geom_lies_in_one_of_its_spheres(filmed):
+    scene, _, _ = filmed
+    shell, rng, checked = raster.Shell(scene.model), np.random.default_rng(0), 0
+    kinds = (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER)
+    for geom in range(scene.model.ngeom):
+        if scene.model.geom_type[geom] not in kinds:
+            continue
+        centres, radii = shell.spheres(scene.state, np.arange(scene.model.ngeom) == geom)
+        radius, half, _ = scene.model.geom_size[geom]
+        angle, height = rng.uniform(0, 2 * np.pi, 200), np.append(rng.uniform(-half, half, 198), [-half, half])
+        side = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+        points = scene.state.geom_xpos[geom] + side @ scene.state.geom_xmat[geom].reshape(3, 3).T
+        away = np.linalg.norm(points[:, None] - centres[None], axis=2) - radii
+        assert away.min(axis=1).max() < 1e-9
+        checked += 1
+    assert checked > 5
+
+
+def test_a_camera_may_look_straight_down(cell, posed):
+    down = Look(View(position=(0.5, -0.25, 1.0), target=(0.5, -0.25, 0.0), opening=20))
+    assert _orange(cell.camera(33, down).render(posed))[16, 16]
