@@ -3,6 +3,8 @@
 import mujoco
 import numpy as np
 
+LONG = (int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER))
+
 
 def view_axes(forward: np.ndarray) -> np.ndarray:
     """Right, up and forward of a camera that looks along ``forward`` with the horizon level."""
@@ -21,7 +23,7 @@ class Shell:
         rows = []
         for geom in range(model.ngeom):
             radius, half, _ = model.geom_size[geom]
-            if model.geom_type[geom] not in (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER):
+            if model.geom_type[geom] not in LONG:
                 rows.append((geom, 0.0, model.geom_rbound[geom]))
                 continue
             count = int(np.clip(np.ceil(half / radius) + 1, 2, 6))

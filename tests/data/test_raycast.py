@@ -189,9 +189,8 @@ def test_lamp_tint_and_backdrop_are_those_of_the_look(cell, posed):
 def test_every_point_of_a_geom_lies_in_one_of_its_spheres(filmed):
     scene, _, _ = filmed
     shell, rng, checked = raster.Shell(scene.model), np.random.default_rng(0), 0
-    kinds = (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER)
     for geom in range(scene.model.ngeom):
-        if scene.model.geom_type[geom] not in kinds:
+        if mujoco.mjtGeom(scene.model.geom_type[geom]).name not in ("mjGEOM_CAPSULE", "mjGEOM_CYLINDER"):
             continue
         centres, radii = shell.spheres(scene.state, np.arange(scene.model.ngeom) == geom)
         radius, half, _ = scene.model.geom_size[geom]
