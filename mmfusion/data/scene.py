@@ -64,7 +64,7 @@ class Scene(ABC):
 
     Subclasses set the class attributes: ``phases`` (names of what happens), ``duration`` and ``period`` (s, of
     an episode and between two samples), ``timestep`` (s, of the physics), ``tick`` (steps between two commands
-    to the servos), ``mounted`` ((prefix, arm, site) for each arm), ``channels`` (names of what is sensed, by
+    to the servos), ``stride`` (samples from one picture to the next, w_s of paper A, § 5.1), ``mounted`` ((prefix, arm, site) for each arm), ``channels`` (names of what is sensed, by
     modality) and ``geoms`` (names or prefixes are up to the scene).
     """
 
@@ -73,6 +73,7 @@ class Scene(ABC):
     period: float
     timestep: float
     tick: int
+    stride: int = 1
     mounted: tuple[tuple[str, Arm, str], ...]
     channels: Mapping[str, tuple[str, ...]]
 

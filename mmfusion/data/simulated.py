@@ -14,13 +14,13 @@ from jaxtyping import Float
 
 from mmfusion.data.scene import Episode, Plan, Scene
 
-WINDOW, STRIDE = 20, 1  # w_l and w_s of paper A, § 5.1
+WINDOW = 20  # w_l of paper A, § 5.1; its w_s is `Scene.stride`
 ATTEMPTS = 50
 # Below this size the Python around the rays costs more than the rays, and threads would only wait for each other.
 WORTH_SHARING = 128
 
 
-def window_count(samples: int, length: int = WINDOW, stride: int = STRIDE) -> int:
+def window_count(samples: int, length: int = WINDOW, stride: int = 1) -> int:
     """Number of windows of ``length`` in ``samples`` time steps: floor((n − w_l)/w_s) + 1, or 0 if n < w_l.
 
     The window of a picture *includes* the picture's own time step.
@@ -31,7 +31,7 @@ def window_count(samples: int, length: int = WINDOW, stride: int = STRIDE) -> in
 
 
 def windows(
-    stream: Float[np.ndarray, "samples channels"], length: int = WINDOW, stride: int = STRIDE
+    stream: Float[np.ndarray, "samples channels"], length: int = WINDOW, stride: int = 1
 ) -> Float[np.ndarray, "windows length channels"]:
     """Overlapping histories of a stream (paper A, § 5.1); window k ends at sample k·stride + length − 1."""
     count = window_count(len(stream), length, stride)
@@ -41,10 +41,13 @@ def windows(
     return np.ascontiguousarray(view.swapaxes(1, 2))
 
 
-def record(scene: Scene, seed: int, index: int, size: int | None = None, first_frame: int = 0) -> Episode:
+def record(
+    scene: Scene, seed: int, index: int, size: int | None = None, first_frame: int = 0, every: int = 1
+) -> Episode:
     """Episode ``index`` of the stream ``seed`` of a scene; the same pair gives the same episode.
 
-    Pictures of ``size`` x ``size`` pixels are taken from sample ``first_frame`` on; none without a size.
+    Pictures of ``size`` x ``size`` pixels are taken of every ``every``-th sample from ``first_frame`` on; none
+    without a size.
     Raises ``RuntimeError`` where no attempt completes the task.
     """
     rng = np.random.default_rng([seed, index])
@@ -52,13 +55,13 @@ def record(scene: Scene, seed: int, index: int, size: int | None = None, first_f
         plan = scene.plan(rng)
         if plan is None:
             continue
-        episode = _simulate(scene, plan, size, first_frame)
+        episode = _simulate(scene, plan, size, first_frame, every)
         if scene.succeeded(episode):
             return episode
     raise RuntimeError(f"no episode could be completed for seed {seed}, episode {index}")
 
 
-def _simulate(scene: Scene, plan: Plan, size: int | None, first_frame: int) -> Episode:
+def _simulate(scene: Scene, plan: Plan, size: int | None, first_frame: int, every: int) -> Episode:
     model, state = scene.model, scene.state
     mujoco.mj_resetData(model, state)
     for arm, angles in zip(scene.arms, np.split(plan.start, np.cumsum([len(a.address) for a in scene.arms])[:-1]),
@@ -66,17 +69,18 @@ def _simulate(scene: Scene, plan: Plan, size: int | None, first_frame: int) -> E
         state.qpos[arm.address] = angles
     scene.begin(plan)
     camera = None if size is None else scene.camera(size, plan.look)
-    every = round(scene.period / (scene.timestep * scene.tick))
+    apart = round(scene.period / (scene.timestep * scene.tick))
     sensed, truths, frames = [], [], []
     for tick in range(len(plan.commands)):
-        sampled = tick % every == 0
+        sampled = tick % apart == 0
         if sampled:
             mujoco.mj_kinematics(model, state)
         scene.passed(plan, tick)
         if sampled:
             sensed.append(scene.sense(plan, tick))
             truths.append(scene.truth(plan, tick))
-            if camera is not None and len(sensed) > first_frame:
+            since = len(sensed) - 1 - first_frame
+            if camera is not None and since >= 0 and since % every == 0:
                 frames.append(camera.render(state, scene.effects(plan, tick)))
         state.ctrl[:] = plan.commands[tick]
         if tick < len(plan.commands) - 1:
@@ -85,7 +89,7 @@ def _simulate(scene: Scene, plan: Plan, size: int | None, first_frame: int) -> E
     streams = {name: np.array([sample[name] for sample in sensed]) for name in sensed[0]}
     return Episode(
         time=np.arange(len(sensed)) * scene.period, streams=scene.complete(plan, streams, truth),
-        phase=plan.phase[::every], truth=truth, facts=plan.facts, look=plan.look,
+        phase=plan.phase[::apart], truth=truth, facts=plan.facts, look=plan.look,
         frames=np.stack(frames) if frames else None, first_frame=first_frame,
     )  # fmt: skip
 
@@ -100,7 +104,7 @@ def generate(
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Simulate whole episodes of a scene until ``frames`` windows are there; the last episode is cut to fit.
 
-    An episode of 61 samples gives 42 windows, so 500 frames take 12 episodes. A smaller request with the same
+    An episode of 61 samples gives 42 windows at stride 1, so 500 frames take 12 episodes. A smaller request with the same
     seed is a prefix of a larger one. ``advance(n)`` is called whenever n more frames are done. Episodes do not
     depend on each other, so ``workers`` threads share them (None: one, or for large pictures one a core) and
     the data are the same for any number.
@@ -116,15 +120,15 @@ def generate(
     for name, channels in first.channels.items():
         arrays[name] = np.empty((frames, WINDOW, len(channels)), dtype=np.float32)
     arrays["episode"] = np.empty(frames, dtype=np.int32)
-    each = window_count(first.samples)
+    each = window_count(first.samples, stride=first.stride)
 
     def fill(scene: Scene, index: int) -> int:
         rows = slice(index * each, min((index + 1) * each, frames))
         count = rows.stop - rows.start
-        episode = record(scene, seed, index, size, first_frame=WINDOW - 1)
+        episode = record(scene, seed, index, size, first_frame=WINDOW - 1, every=scene.stride)
         arrays["camera"][rows] = episode.frames[:count]
         for name in scene.channels:
-            arrays[name][rows] = windows(episode.streams[name])[:count]
+            arrays[name][rows] = windows(episode.streams[name], stride=scene.stride)[:count]
         arrays["episode"][rows] = index
         return count
 
@@ -136,7 +140,7 @@ def generate(
             advance(count)
     notes = {
         "channels": {name: list(channels) for name, channels in first.channels.items()},
-        "window": WINDOW, "stride": STRIDE, "period": first.period, "mujoco": mujoco.__version__,
+        "window": WINDOW, "stride": first.stride, "period": first.period, "mujoco": mujoco.__version__,
     }  # fmt: skip
     return arrays, notes
 

@@ -25,7 +25,6 @@ def test_window_counts(samples, length, stride):
             sim.windows(stream, length, stride)
 
 
-
 def test_windows_of_the_paper(cell):
     assert sim.window_count(cell.samples) == cell.samples - 19 == 42
     with pytest.raises(ValueError, match="at least 1, got 0 and 1"):
@@ -35,30 +34,40 @@ def test_windows_of_the_paper(cell):
 @pytest.mark.parametrize("name", scenes.VERSIONS)
 def test_a_window_ends_at_its_picture(name):
     scene = scenes.build(name)
-    arrays, notes = sim.generate(lambda: scene, 44, 8, seed=11)
+    each = sim.window_count(scene.samples, stride=scene.stride)
+    arrays, notes = sim.generate(lambda: scene, each + 2, 8, seed=11)
     episode = sim.record(scene, 11, 0, size=8)
+    assert notes["stride"] == scene.stride
     assert arrays.keys() == {"camera", "episode", *scene.channels} == {"camera", "episode", *notes["channels"]}
-    assert list(arrays["episode"]) == [0] * 42 + [1] * 2
-    for k in (0, 17, 41):
-        assert np.array_equal(arrays["camera"][k], episode.frames[k + 19])
+    assert list(arrays["episode"]) == [0] * each + [1] * 2
+    for k in (0, each // 2, each - 1):
+        begin = k * scene.stride
+        assert np.array_equal(arrays["camera"][k], episode.frames[begin + 19])
         for modality, names in notes["channels"].items():
             window, stream = arrays[modality][k], episode.streams[modality]
             assert window.shape == (20, len(names)) and window.dtype == np.float32
-            assert np.allclose(window, stream[k : k + 20], rtol=1e-6, atol=1e-6)
+            assert np.allclose(window, stream[begin : begin + 20], rtol=1e-6, atol=1e-6)
             assert len(set(names)) == len(names) == stream.shape[1]
+
+
+def test_every_second_picture(cell):
+    whole, half = (sim.record(cell, 11, 0, size=8, first_frame=19, every=every) for every in (1, 2))
+    assert np.array_equal(half.frames, whole.frames[::2]) and np.array_equal(half.sensor, whole.sensor)
 
 
 @pytest.mark.parametrize("name", scenes.VERSIONS)
 def test_a_short_request_is_a_prefix_for_any_number_of_threads(name):
     seen = []
-    long, _ = sim.generate(lambda: scenes.build(name), 86, 8, seed=4, advance=seen.append, workers=3)
-    short, _ = sim.generate(lambda: scenes.build(name), 44, 8, seed=4)
-    assert seen == [42, 42, 2]
+    scene = scenes.build(name)
+    each = sim.window_count(scene.samples, stride=scene.stride)
+    long, _ = sim.generate(lambda: scenes.build(name), 2 * each + 2, 8, seed=4, advance=seen.append, workers=3)
+    short, _ = sim.generate(lambda: scenes.build(name), each + 2, 8, seed=4)
+    assert seen == [each, each, 2]
     for modality, values in short.items():
-        assert np.array_equal(values, long[modality][:44])
+        assert np.array_equal(values, long[modality][: each + 2])
         assert np.isfinite(values).all()
     assert long["camera"].dtype == np.uint8
-    assert not np.array_equal(long["sensor"][0], long["sensor"][42])
+    assert not np.array_equal(long["sensor"][0], long["sensor"][each])
 
 
 def test_large_pictures_are_shared_among_the_cores(monkeypatch):

@@ -51,6 +51,8 @@ class DigitWriting(Scene):
     phases = ("wait", "approach", "write", "hop", "retreat")
     duration, period = 9.0, 0.15
     timestep, tick = 0.0025, 4
+    # Every episode has its own light, board and backdrop: fewer pictures of each, more episodes.
+    stride = 3
     mounted = (("", ARM, "tip"),)
     channels = {
         "sensor": (*ARM.channels(), *pose_channels("marker")),
