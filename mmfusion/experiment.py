@@ -108,6 +108,11 @@ class Experiment:
         return f"{name}, as published" if name in published.READERS else f"{name}, our simulated stand-in"
 
     @property
+    def conditions(self) -> str:
+        """On which data and how long was trained, in words: evidence that travels without its page says so itself."""
+        return f"{self.origin}, {self.config['epochs']} epochs"
+
+    @property
     def diverged(self) -> dict[str, int]:
         """Number of runs of every variant that did not finish."""
         count = Counter(run["variant"] for run in self.found if run["status"] != "finished")

@@ -39,6 +39,15 @@ def later(experiment: Experiment, left: str, right: str, name: str = "total", ki
     }
 
 
+def falling(experiment: Experiment, variant: str, name: str = "total", kind: str = "test") -> float:
+    """Share by which a loss still fell over the last quarter of training, median over seeds; negative where it rose.
+    NaN where every run diverged."""
+    curve = experiment.series(variant, kind, name)
+    if not len(curve):
+        return math.nan
+    return float(1 - (curve.iloc[-1] / curve.iloc[max(len(curve) * 3 // 4 - 1, 0)]).median())
+
+
 def gradient(experiment: Experiment, variant: str, part: str) -> dict[int, float]:
     """Constant of the gradient in the parameters of ``encoder`` or ``decoder`` per disturbance of the input:
     geometric mean over modalities and over the measurements after the first."""

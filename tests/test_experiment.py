@@ -46,6 +46,7 @@ def test_variants_are_paired_by_their_common_seeds(folder):
     }  # fmt: skip
     assert found.diverged == {"sum": 0, "concat": 0}
     assert found.origin == "toy, our simulated stand-in"
+    assert found.conditions == f"{found.origin}, {found.config['epochs']} epochs"
 
 
 def test_published_data_are_called_so(folder):

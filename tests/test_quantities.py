@@ -60,6 +60,10 @@ def test_a_diverged_run_has_no_number(experiment):
         assert [seed for seed, value in values.items() if math.isnan(value)] == [3]
 
 
+def test_falling_is_the_share_lost_in_the_last_quarter(experiment):
+    assert quantities.falling(experiment, "sum") == pytest.approx(1 - math.exp(-0.2 * 3))
+
+
 def test_climb_adds_what_goes_up(experiment):
     assert set(quantities.climb(experiment, "attention").values()) == {0.0}
     table = experiment.history

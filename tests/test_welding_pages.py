@@ -42,7 +42,7 @@ def test_one_robot_reproduced(tmp_path, monkeypatch, modalities):
     assert glued["single_A-S5.5"] == "reproduced" and glued["single_seeds"] == 6
     assert float(glued["single_whole_concat"].split()[0]) == pytest.approx(50, rel=0.05)
     assert (tmp_path / "claims" / f"{SINGLE}.json").is_file()
-    assert {item["data"] for item in check.items} == {"made-up, our simulated stand-in"}
+    assert {item["data"] for item in check.items} == {"made-up, our simulated stand-in, 8 epochs"}
 
 
 def test_one_robot_contradicted(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_two_robots_both_ways(tmp_path, monkeypatch, data_root, holds):
     check, verdicts, glued = execute(monkeypatch, DUAL, tmp_path, data_root=data_root)
     assert verdicts == dict.fromkeys(CLAIMS, "reproduced" if holds else "contradicted")
     assert glued["dual_seed"] == 0 and glued["dual_data"] == "pick-and-place, our simulated stand-in"
-    assert {item["data"] for item in check.items} == {glued["dual_data"]}
+    assert {item["data"] for item in check.items} == {f"{glued['dual_data']}, 8 epochs"}
 
 
 def test_losses_without_fluctuation_decide_nothing(tmp_path, monkeypatch, data_root):
