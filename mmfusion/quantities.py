@@ -10,6 +10,7 @@ import numpy as np
 from mmfusion import statistics
 from mmfusion.experiment import Experiment
 from mmfusion.measure.convergence import head_start
+from mmfusion.objectives import explained_variance
 
 WHOLE = "end_to_end/lower"
 
@@ -37,6 +38,18 @@ def later(experiment: Experiment, left: str, right: str, name: str = "total", ki
         s: head_start(a[s].dropna().tolist(), b[s].dropna().tolist()) if s in a and s in b else math.nan
         for s in experiment.seeds
     }
+
+
+def explained(experiment: Experiment, variant: str, modality: str) -> dict[int, float]:
+    """R² of one modality on held-out data, see :func:`mmfusion.objectives.explained_variance`.
+
+    Raises ``ValueError`` for records without the error of the training mean.
+    """
+    unit = experiment.found[0].get("baseline", {}).get(modality)
+    if unit is None:
+        raise ValueError(f"the records of {experiment.name!r} lack the unit of R²; train again")
+    losses = final_loss(experiment, variant, modality)
+    return {seed: v if math.isnan(v) else explained_variance(v, unit) for seed, v in losses.items()}
 
 
 def falling(experiment: Experiment, variant: str, name: str = "total", kind: str = "test") -> float:

@@ -60,6 +60,14 @@ def test_a_diverged_run_has_no_number(experiment):
         assert [seed for seed, value in values.items() if math.isnan(value)] == [3]
 
 
+def test_explained_is_one_minus_the_loss_in_its_unit(experiment):
+    losses = quantities.final_loss(experiment, "attention", "camera")
+    assert quantities.explained(experiment, "attention", "camera") == pytest.approx({s: 1 - v for s, v in losses.items()})
+    assert math.isnan(quantities.explained(experiment, "sum", "camera")[3])
+    with pytest.raises(ValueError, match="unit of R²"):
+        quantities.explained(experiment, "sum", "sound")
+
+
 def test_falling_is_the_share_lost_in_the_last_quarter(experiment):
     assert quantities.falling(experiment, "sum") == pytest.approx(1 - math.exp(-0.2 * 3))
 
