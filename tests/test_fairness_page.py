@@ -69,14 +69,14 @@ def test_an_advantage_that_was_never_there(tmp_path, monkeypatch):
     )  # fmt: skip
     _, glued, found = page(monkeypatch, tmp_path)
     assert found == {"A-FAIR": "contradicted", "A-ABS": "contradicted"}
-    assert glued["fairness_answer"].startswith("Attention has no advantage to explain: neither")
+    assert glued["fairness_answer"] == "The loss is higher, not lower; the Lipschitz constant is higher, not lower"
     assert glued["fairness_constant"] == "its Lipschitz constant is higher than that of every control"
 
 
 def test_a_lower_constant_without_a_lower_loss(tmp_path, monkeypatch):
     write(tmp_path, speed=dict.fromkeys(ATTENTION, 0.3), level=dict.fromkeys(ATTENTION, 0.01))
     _, glued, found = page(monkeypatch, tmp_path)
-    assert glued["fairness_answer"] == "There is no lower loss to explain; the lower Lipschitz constant survives"
+    assert glued["fairness_answer"] == "The loss is higher, not lower; the lower Lipschitz constant survives"
     assert found["A-FAIR"] == "contradicted"
 
 
@@ -164,6 +164,7 @@ def test_fewer_than_five_seeds_decide_nothing(tmp_path, monkeypatch):
     _, glued, found = page(monkeypatch, tmp_path)
     assert found == {"A-FAIR": "inconclusive", "A-ABS": "inconclusive"}
     assert glued["fairness_loss"] == "its test loss is not told apart from that of any control"
+    assert glued["fairness_answer"].startswith("No advantage of attention is established")
 
 
 def test_paper_scale_is_shown_beside_and_not_mixed_in(tmp_path, monkeypatch):
