@@ -30,6 +30,13 @@ def bands(experiment: Experiment) -> str:
     return f"Lines are geometric means over {len(experiment.seeds)} seeds, bands their 95 % intervals."
 
 
+def _zeros(experiment: Experiment, variants: Iterable[str], kind: str, names: Iterable[str]) -> str:
+    """A sentence about values that a logarithmic scale cannot show, where there are any."""
+    names = list(names)
+    count = sum(int((experiment.series(v, kind, name) <= 0).sum().sum()) for v in variants for name in names)
+    return f" Left out: {count} of zero, from parts that ignore their input." if count else ""
+
+
 def numbers(experiment: Experiment, variants: Iterable[str], kind: str, names: Iterable[str]) -> pd.DataFrame:
     """What a figure of curves shows: ``epoch, mean, low, high, n, variant, quantity``."""
     names = list(names)
@@ -132,7 +139,7 @@ def curves(
     return plotting.publish(
         figure, name,
         alt=alt or f"{' '.join(ylabel.split())} against the epoch for {_listed(lines)}.",
-        caption=f"{caption} {bands(experiment)}".strip(),
+        caption=f"{caption} {bands(experiment)}".strip() + _zeros(experiment, variants, kind, [quantity]),
         data=numbers(experiment, variants, kind, [quantity]), provenance=provenance or experiment.facts(),
     )  # fmt: skip
 
@@ -191,7 +198,8 @@ def parts(
         figure, name,
         alt=f"Constants of {_listed(names)} against the epoch, log scale, one panel each for "
         f"{_listed(map(plotting.words, variants))}.",
-        caption=f"{caption or 'Constants of encoders (thick) and decoders (thin).'} {bands(experiment)}",
+        caption=f"{caption or 'Constants of encoders (thick) and decoders (thin).'} {bands(experiment)}"
+        + _zeros(experiment, variants, "measures", [key for key, _ in names.values()]),
         data=numbers(experiment, variants, "measures", [key for key, _ in names.values()]),
         provenance=provenance or experiment.facts(),
     )  # fmt: skip

@@ -13,11 +13,21 @@ from mmfusion.measure.convergence import head_start
 from mmfusion.objectives import explained_variance
 
 WHOLE = "end_to_end/lower"
+DEAD = 1e-6  # in place of a constant of zero, that of a part which ignores its input: zero has no logarithm
 
 
 def constant(experiment: Experiment, variant: str, name: str = WHOLE) -> dict[int, float]:
-    """A Lipschitz constant at the end of training, by default that of the whole autoencoder from below."""
-    return experiment.at_end(variant, "measures", name)
+    """A Lipschitz constant at the end of training, by default that of the whole autoencoder from below; one of zero
+    counts as ``DEAD``."""
+    ends = experiment.at_end(variant, "measures", name)
+    return {seed: value if math.isnan(value) else max(value, DEAD) for seed, value in ends.items()}
+
+
+def silent(experiment: Experiment, variants: Sequence[str]) -> tuple[int, int]:
+    """How many encoders and decoders ignore their input at the end of training, and of how many."""
+    each = [constant(experiment, variant, part) for variant in variants for part in parts(experiment)]
+    ends = [value for by_seed in each for value in by_seed.values()]
+    return sum(v <= DEAD for v in ends), sum(not math.isnan(v) for v in ends)
 
 
 def final_loss(experiment: Experiment, variant: str, name: str = "total", kind: str = "test") -> dict[int, float]:
@@ -65,7 +75,7 @@ def gradient(experiment: Experiment, variant: str, part: str) -> dict[int, float
     """Constant of the gradient in the parameters of ``encoder`` or ``decoder`` per disturbance of the input:
     geometric mean over modalities and over the measurements after the first."""
     names = [f"gradient/{part}/{m}" for m in experiment.modalities]
-    logs = [np.log10(experiment.series(variant, "measures", name).iloc[1:]) for name in names]
+    logs = [np.log10(experiment.series(variant, "measures", name).iloc[1:].clip(lower=DEAD)) for name in names]
     mean = sum(logs).mean() / len(logs)
     return {seed: float(10 ** mean[seed]) if seed in mean else math.nan for seed in experiment.seeds}
 
@@ -98,7 +108,7 @@ def growth(
     table = experiment.series(variant, "measures", name)
     found = dict.fromkeys(experiment.seeds, math.nan)
     for seed in table:
-        values = table[seed].dropna()
+        values = table[seed].dropna().clip(lower=DEAD)
         first, last = (int(share * (len(values) - 1) + 0.5) for share in (start, stop))
         if first < last:
             found[seed] = math.log10(values.iloc[last] / values.iloc[first])

@@ -184,12 +184,13 @@ def deviations(values: Mapping[Any, Value]) -> dict[Any, float]:
 def geometric_band(table: pd.DataFrame, level: float | int = 0.95) -> pd.DataFrame:
     """Geometric mean over seeds and its Student t interval, row by row.
 
-    ``table`` holds positive values, one column per seed, for example one row per epoch; missing ones are left out.
+    ``table`` holds values, one column per seed, for example one row per epoch; missing ones and zeros are left out.
     Returns columns ``mean``, ``low``, ``high`` and ``n`` on the same index; rows without any value are dropped.
     """
     rows = {}
     for index, row in table.iterrows():
-        logs = np.log10(row.dropna().astype(float))
+        kept = row.dropna().astype(float)
+        logs = np.log10(kept[kept > 0])
         if len(logs):
             mean, low, high = mean_interval(logs.tolist(), level)
             rows[index] = (10**mean, 10**low, 10**high, len(logs))

@@ -60,9 +60,26 @@ def test_a_diverged_run_has_no_number(experiment):
         assert [seed for seed, value in values.items() if math.isnan(value)] == [3]
 
 
+def test_a_part_that_ignores_its_input_counts_as_dead(tmp_path):
+    dead = {"encoder/camera/lower": 0.0, "gradient/encoder/camera": 0.0}
+
+    def dies(variant, name, share):
+        return dead.get(name, 1.0) if share > 0.6 else 1.0
+
+    write_runs(tmp_path, "try", ["sum"], epochs=8, shape=dies)
+    found = Experiment.read(tmp_path, "try", ["sum"])
+    assert set(quantities.constant(found, "sum", "encoder/camera/lower").values()) == {quantities.DEAD}
+    encoders = quantities.geometric_mean(found, "sum", quantities.parts(found, ["encoder"]))
+    assert all(0 < v < 0.01 for v in encoders.values())
+    assert all(-7 < v < -5 for v in quantities.growth(found, "sum", "encoder/camera/lower").values())
+    assert all(0 < v < 1 for v in quantities.gradient(found, "sum", "encoder").values())
+    assert quantities.silent(found, ["sum"]) == (6, 24)
+
+
 def test_explained_is_one_minus_the_loss_in_its_unit(experiment):
     losses = quantities.final_loss(experiment, "attention", "camera")
-    assert quantities.explained(experiment, "attention", "camera") == pytest.approx({s: 1 - v for s, v in losses.items()})
+    expected = {s: 1 - v for s, v in losses.items()}
+    assert quantities.explained(experiment, "attention", "camera") == pytest.approx(expected)
     assert math.isnan(quantities.explained(experiment, "sum", "camera")[3])
     with pytest.raises(ValueError, match="unit of R²"):
         quantities.explained(experiment, "sum", "sound")
