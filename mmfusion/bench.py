@@ -6,6 +6,7 @@ are figures to look at and not tests; nothing fails when a neighbour is noisy.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -190,11 +191,11 @@ def book(edited: str) -> dict[str, float]:
     return found
 
 
-def _of_a_device(parser: Parser) -> None:
-    """Options of :mod:`mmfusion.throughput`, which is not imported before one of them is used."""
+def _of_a_device(parser: Parser) -> list[argparse.Action]:
+    """Options of :mod:`mmfusion.throughput`, which is not imported before one of them is used; all but ``--device``."""
     group = parser.add_argument_group("training speed on a device, and which settings pay")
     add = group.add_argument
-    add("--device", help="measure the paper's model on this device instead: cpu, cuda, cuda:1")
+    device = add("--device", help="measure the paper's model on this device instead: cpu, cuda, cuda:1")
     add("--size", type=at_least(8), default=256, help="pixels per side (default: %(default)s)")
     add("--channels", type=at_least(1), nargs="+", help="of the convolutions (default: the paper's)")
     add("--widths", type=at_least(1), nargs="+", help="of the sensor encoder (default: the paper's)")
@@ -209,6 +210,7 @@ def _of_a_device(parser: Parser) -> None:
     add("--minutes", type=float, default=8.0, help="after which no measurement begins (default: %(default)s)")
     add("--no-measurement", action="store_true", help="leave out the time of the Lipschitz constants")
     add("--out", help="JSON file for what is found, written after every measurement")
+    return [action for action in group._group_actions if action is not device]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -217,8 +219,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=at_least(1), default=5, help="repetitions of a median (default: 5)")
     parser.add_argument("--book", action="store_true", help="also time make book: cold, unchanged, one page edited")
     parser.add_argument("--large", metavar="NAME", help="also time 2,000 frames of 256 x 256 of this scene, to disk")
-    _of_a_device(parser)
+    of_a_device = _of_a_device(parser)
     given = parser.parse_args(argv)
+    if given.device is None:
+        # Their defaults are those of a device; without one they would be ignored in silence.
+        asked = [action for action in of_a_device if getattr(given, action.dest) != action.default]
+        if asked:
+            parser.error(f"{', '.join(a.option_strings[0] for a in asked)} measure a device: name it by --device")
+    if given.large is not None:
+        from mmfusion.data.scenes import VERSIONS
+
+        if given.large not in VERSIONS:
+            parser.error(f"unknown scene {given.large!r}; there are {', '.join(VERSIONS)}")
     if given.device is not None:
         from mmfusion import throughput
 

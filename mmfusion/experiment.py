@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,9 +60,7 @@ class Experiment:
         names = list(dict.fromkeys(variants))
         if not names:
             raise ValueError(f"experiment {name!r} wants at least one variant, got none")
-        seeds_of = {
-            v: {int(p.stem.removeprefix("seed-")) for p in (folder / name / v).glob("seed-*.json")} for v in names
-        }
+        seeds_of = {v: _seeds(folder / name / v) for v in names}
         absent = [variant for variant, seeds in seeds_of.items() if not seeds]
         if absent:
             raise ValueError(
@@ -82,7 +81,7 @@ class Experiment:
         if len(digests) > 1 or len(configs) > 1:
             raise ValueError(
                 f"the records in {folder / name} come from {len(digests)} data sets and {len(configs)} settings, "
-                "wanted one of each"
+                f"wanted one of each; {_difference(found, free)}"
             )
         return cls(folder, name, tuple(names), tuple(seeds), tuple(found), runs.table(found))
 
@@ -148,12 +147,32 @@ class Experiment:
         if variant not in self.variants:
             raise ValueError(f"experiment {self.name!r} was read with {list(self.variants)}, not {variant!r}")
         all_ = self.history
-        rows = all_[
-            (all_.variant == variant) & (all_.kind == kind) & (all_.name == name) & (all_.status == "finished")
-        ]
+        rows = all_[(all_.variant == variant) & (all_.kind == kind) & (all_.name == name) & (all_.status == "finished")]
         return rows.pivot(index="epoch", columns="seed", values="value").dropna(how="all")
 
     def at_end(self, variant: str, kind: str, name: str) -> dict[int, float]:
         """Last value of each seed; NaN where the run diverged."""
         table = self.series(variant, kind, name)
         return {s: float(table[s].dropna().iloc[-1]) if s in table else math.nan for s in self.seeds}
+
+
+def _seeds(folder: Path) -> set[int]:
+    """Seeds of the records in a folder; other files are none of ours."""
+    found = (re.fullmatch(r"seed-(\d+)\.json", path.name) for path in folder.glob("seed-*.json"))
+    return {int(match[1]) for match in found if match}
+
+
+def _difference(found: Sequence[Mapping[str, Any]], free: set[str]) -> str:
+    """In words, how the first record that differs from the first one does so."""
+    first = found[0]
+    for other in found[1:]:
+        pairs = {
+            name: (first["config"].get(name), other["config"].get(name))
+            for name in sorted({*first["config"], *other["config"]} - free)
+        }
+        pairs["data"] = (first["dataset"]["digest"][:12], other["dataset"]["digest"][:12])
+        apart = [f"{name} {one!r} and {two!r}" for name, (one, two) in pairs.items() if one != two]
+        if apart:
+            names = (f"{run['variant']!r} with seed {run['seed']}" for run in (first, other))
+            return f"{' and '.join(names)} have {', '.join(apart)}"
+    return ""

@@ -95,9 +95,7 @@ def geometric_mean(experiment: Experiment, variant: str, names: Sequence[str]) -
     return _over(experiment, variant, names, lambda values: float(np.exp(np.mean(np.log(values)))))
 
 
-def growth(
-    experiment: Experiment, variant: str, name: str, start: float = 0.5, stop: float = 1.0
-) -> dict[int, float]:
+def growth(experiment: Experiment, variant: str, name: str, start: float = 0.5, stop: float = 1.0) -> dict[int, float]:
     """Decades by which a constant grows between two moments, as shares of the training; positive where it rises.
 
     The measurements nearest to the two moments count. NaN where they are the same. Raises ``ValueError`` for moments

@@ -72,6 +72,8 @@ def test_a_second_run_keeps_the_file(made, capsys):
         ("claims --records /dev/null/x", "no folder of claim records at /dev/null/x"),
         ("claims --claims /dev/null/x", "cannot read claims file"),
         ("bench --repeats 0", "wanted a whole number of at least 1, got '0'"),
+        ("bench --size 64 --out x", "--size, --out measure a device: name it by --device"),
+        ("bench --large welding", "unknown scene 'welding'; there are pick-and-place"),
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(arguments, said):

@@ -69,7 +69,8 @@ def test_a_model_comes_back_by_variant_and_seed(folder):
 
 
 def test_settings_may_differ_only_where_it_is_said(folder):
-    with pytest.raises(ValueError, match="1 data sets and 2 settings"):
+    said = "1 data sets and 2 settings.*'sum' with seed 2 and 'sum-fast' with seed 2 have learning_rate"
+    with pytest.raises(ValueError, match=said):
         Experiment.read(folder, "try", ["sum", "sum-fast"])
     assert Experiment.read(folder, "try", ["sum", "sum-fast"], varied=["learning_rate"]).seeds == (2, 5)
 
@@ -81,6 +82,11 @@ def test_another_data_set_is_not_mixed_in(folder):
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match="2 data sets"):
         Experiment.read(folder, "try", ["sum", "concat"])
+
+
+def test_other_files_in_the_folder_are_left_alone(folder):
+    (folder / "try" / "sum" / "seed-old.json").write_text("{}")
+    assert Experiment.read(folder, "try", ["sum", "concat"]).seeds == (2, 5)
 
 
 def test_a_diverged_run_leaves_the_tables_and_is_counted(folder):

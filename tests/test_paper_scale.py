@@ -132,7 +132,7 @@ def test_runs_of_a_smaller_scale_under_the_papers_name_are_refused(project):
         keep.collect(project / "_build/paper/runs", settings.read(ROOT / "profiles/paper.yml"))
 
 
-def test_records_of_several_kinds_and_too_large_folders_are_refused(found, tmp_path):
+def test_records_of_several_kinds_and_too_large_folders_are_refused(found, tmp_path, monkeypatch):
     """What is kept of one experiment is comparable, and stays small."""
     first, second = sorted(found)
     size = keep.keep({first: found[first]}, tmp_path)
@@ -143,6 +143,15 @@ def test_records_of_several_kinds_and_too_large_folders_are_refused(found, tmp_p
     assert not (tmp_path / second).exists()
     with pytest.raises(keep.KeepError, match="would hold 0.0 MiB, more than 0"):
         keep.keep(found, tmp_path, megabytes=0)
+
+    def refuse(path, content):
+        raise records.RecordError(f"cannot write {path}: disk full")
+
+    with monkeypatch.context() as full:
+        full.setattr(records, "write_bytes", refuse)
+        with pytest.raises(records.RecordError):
+            keep.keep({second: other}, tmp_path, replace=True)
+    assert (tmp_path / first).is_file()  # nothing goes before everything new is written
     assert keep.keep({second: other}, tmp_path, replace=True) > 0
     assert (tmp_path / second).is_file() and not (tmp_path / first).exists()
 

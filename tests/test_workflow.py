@@ -130,8 +130,9 @@ def test_a_truncated_notebook_is_named(tmp_path: Path) -> None:
         ),
         ("trials_at_once: 0", "trials_at_once: -1", "trials_at_once must be a whole number from 0, got -1"),
         ("variants_per_job: 30", "variants_per_job: 0", "variants_per_job must be a whole number from 1, got 0"),
-        ("theory:\n  starts: 16\n  seed: 0\n", "theory: 16\n", "theory: wanted seed, starts; got 16"),
+        ("theory:\n  starts: 16\n  seed: 0\n", "theory: 16\n", "theory: wanted a mapping of seed, starts; got 16"),
         ("publish: false\n", "", "missing: publish"),
+        ("publish: false", "publish: maybe", "publish must be true or false, got 'maybe'"),
     ],
 )
 def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -156,10 +157,24 @@ def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, sa
             "  welding: {frames: 1, size: 8, seed: 0}\n  pick-and-place: {",
             "unknown data set 'welding'",
         ),
-        ("  pick-and-place: {", "  robomnist: {frames: 1, size: 8, seed: 0}\n  pick-and-place: {", "robomnist: root, the folder"),
-        ("pick-and-place: {frames: 160", "pick-and-place: {root: here, frames: 160", "pick-and-place: root, the folder"),
+        (
+            "  pick-and-place: {",
+            "  robomnist: {frames: 1, size: 8, seed: 0}\n  pick-and-place: {",
+            "robomnist: root, the folder",
+        ),
+        (
+            "pick-and-place: {frames: 160",
+            "pick-and-place: {root: here, frames: 160",
+            "pick-and-place: root, the folder",
+        ),
         ("severity: 0.3", "severity: 3", "severity must lie between 0 and 1, got 3"),
         ("algorithms: fixed", "algorithms: any", "algorithms must be one of ['fixed', 'timed', 'free'], got 'any'"),
+        ("test_fraction: 0.5", "test_fraction: 0", "test_fraction must lie between 0 and 1, got 0"),
+        ("measure_samples: 2", "measure_samples: 0", "measure_samples must be a whole number of at least 1, got 0"),
+        ("mixed_precision: false", "mixed_precision: 3", "mixed_precision must be true or false, got 3"),
+        ("widths: [16]", "widths: 16", "widths must be a list of whole numbers, got 16"),
+        ("  starts: 16", "  starts: many", "theory: starts must be a whole number of at least 1, got 'many'"),
+        ("  frames: 40", "  frames: 0", "gallery: frames must be a whole number of at least 1, got 0"),
         ("weight_l2: 0.00001", "weight_l2: -1", "weight_l2 must be a finite number from 0, got -1"),
     ],
 )
@@ -187,6 +202,12 @@ try:
         ("  variants: {sum: {fusion: sum, epochs: 3}}", "try: sum: unknown: epochs"),
         ("  variants: {control: {fusion: sum, matched_to: none}}", "matched_to names 'none', which is no free variant"),
         ("  variants: {}", "try: no variants"),
+        ("  variants: [sum]", "try: variants: wanted settings by name, or nothing, got ['sum']"),
+        ("  variants: {sum: 3}", "try: sum: wanted settings by name, or nothing, got 3"),
+        ("  variants: {a/b: {fusion: sum}}", "a variant names a folder; wanted letters, digits, . and -, got 'a/b'"),
+        ("  variants: {sum: , concat: {matched_to: sum, weight_l2: 0}}", "what is matched to 'sum' has its fusion"),
+        ("  variants: {sum: , to: {fusion: sum, matched_to: sum}}", "has its fusion and weight_l2 0, got"),
+        ("  grid: {fusions: sum, learning_rates: {slow: 1}}", "wanted a list of fusions and learning_rates by name"),
         ("  grid: {fusions: [sum]}", "try: grid: missing: learning_rates"),
         ("  grids: {}", "try: unknown: grids"),
     ],
@@ -200,11 +221,32 @@ def test_an_impossible_experiment_is_refused(tmp_path: Path, variants: str, said
         settings.read(tmp_path / "own.yml", tmp_path / "experiments.yml")
 
 
+def test_experiments_of_another_form_are_refused(tmp_path: Path) -> None:
+    """No experiments at all, and modalities that are no list of names."""
+    profile = ROOT / "profiles/smoke.yml"
+    (tmp_path / "experiments.yml").write_text("- mujoco\n")
+    with pytest.raises(settings.ProfileError, match=r"wanted experiments by name, got \['mujoco'\]"):
+        settings.read(profile, tmp_path / "experiments.yml")
+    text = (ROOT / "experiments.yml").read_text()
+    for wrong in ("camera", "[]", "[camera, camera]"):
+        (tmp_path / "experiments.yml").write_text(text.replace("[camera, sensor]", wrong, 1))
+        with pytest.raises(settings.ProfileError, match="mujoco: modalities must be a list of names, each once, got"):
+            settings.read(profile, tmp_path / "experiments.yml")
+
+
+def test_an_option_that_its_fusion_does_not_know_is_refused() -> None:
+    """Before the first run, with the variant's name."""
+    experiment = settings.read(ROOT / "profiles/smoke.yml")["experiments"]["mujoco"]
+    experiment["variants"]["sum"]["fusion_options"] = {"layers": 2}
+    with pytest.raises(ValueError, match="sum: fusion_options {'layers': 2}: .*unexpected keyword"):
+        settings._check_training(experiment, 16)
+
+
 def test_variants_are_dealt_out_to_jobs_and_controls_come_last(tmp_path: Path) -> None:
     """A grid is every fusion at every rate; a control never shares a job with the run that it follows."""
     (tmp_path / "experiments.yml").write_text(
         TRY + "  grid: {fusions: [sum, concat], learning_rates: {slow: 0.001, fast: 0.1}}\n"
-        "  variants: {control: {fusion: attention, matched_to: sum-lr-slow}, attention: }\n"
+        "  variants: {control: {fusion: sum, matched_to: sum-lr-slow, weight_l2: 0}, attention: }\n"
     )
     text = (ROOT / "profiles/smoke.yml").read_text()
     own = "experiments: {try: {variants_per_job: 2, epochs: 7}}\n"

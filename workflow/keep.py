@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,11 +127,15 @@ def keep(
     )
     if size > megabytes * 2**20:
         raise KeepError(f"{out} would hold {size / 2**20:.1f} MiB, more than {megabytes}; name fewer --experiments")
-    if replace:
-        for name in experiments:
-            shutil.rmtree(out / name, ignore_errors=True)
     for place, text in texts.items():
         records.write_bytes(out / place, text.encode())
+    if replace:  # last, so that a full disk or an interrupt loses nothing
+        for place, path in old.items():
+            if place not in found:
+                path.unlink()
+        for folder in {path.parent for path in old.values()}:
+            if not any(folder.iterdir()):
+                folder.rmdir()
     return size
 
 

@@ -1,4 +1,4 @@
-"""Read experiments and a profile, and check them at the door: every parameter there, none unknown, every value possible.
+"""Read experiments and a profile, and check them at the door: every parameter there, none unknown, all possible.
 
     python workflow/settings.py profiles/quick.yml        exit code 0, or one line that says what is wrong
 
@@ -9,6 +9,7 @@ the first job.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,6 +53,8 @@ def read(path: str | Path, experiments: str | Path = EXPERIMENTS) -> dict[str, A
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yml")))
         raise ProfileError(f"unknown profile {path.stem!r}; there are {known}")
     profile, stated = _yaml(path), _yaml(experiments)
+    if not isinstance(stated, dict) or not stated:
+        raise ProfileError(f"{experiments}: wanted experiments by name, got {stated!r}")
     parts = {"name", "publish", "trials_at_once", "theory", "gallery", "data", "train", "experiments"}
     _complete(path, "", profile, parts)
     _complete(path, "theory: ", profile["theory"], {"starts", "seed"})
@@ -59,6 +62,8 @@ def read(path: str | Path, experiments: str | Path = EXPERIMENTS) -> dict[str, A
     _complete(path, "experiments: ", profile["experiments"], stated)
     settings = parameters(TRAINING) - OWN
     _complete(path, "train: ", profile["train"], settings)
+    if not isinstance(profile["publish"], bool):
+        raise ProfileError(f"{path}: publish must be true or false, got {profile['publish']!r}")
     at_once = profile["trials_at_once"]
     if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
         raise ProfileError(f"{path}: trials_at_once must be a whole number from 0, got {at_once!r}")
@@ -68,7 +73,7 @@ def read(path: str | Path, experiments: str | Path = EXPERIMENTS) -> dict[str, A
         _complete(path, f"data: {name}: ", sizes, {"frames", "size", "seed"}, {"root"})
     whole = {}
     for name, own in profile["experiments"].items():
-        own = own or {}
+        own = {} if own is None else own
         _complete(path, f"experiments: {name}: ", own, (), settings | {"dataset", "variants_per_job"})
         whole[name] = _experiment(path, experiments, name, stated[name], own, profile)
     return {**profile, "experiments": whole}
@@ -78,12 +83,23 @@ def _experiment(path: Path, source: Path, name: str, stated: Any, own: dict, pro
     where = f"{name}: "
     _complete(source, where, stated, {"dataset", "modalities"}, {"variants", "grid"})
     dataset = own.get("dataset", stated["dataset"])
-    if dataset not in profile["data"]:
+    if not isinstance(dataset, str) or dataset not in profile["data"]:
         raise ProfileError(f"{path}: experiments: {where}data set {dataset!r} has no size under data")
-    variants = {key: {"fusion": key, **(value or {})} for key, value in (stated.get("variants") or {}).items()}
+    modalities = stated["modalities"]
+    if not isinstance(modalities, list) or not modalities or any(modalities.count(name) > 1 for name in modalities):
+        raise ProfileError(f"{source}: {where}modalities must be a list of names, each once, got {modalities!r}")
+    listed = {} if stated.get("variants") is None else stated["variants"]
+    for part, given in {"variants": listed, **(listed if isinstance(listed, dict) else {})}.items():
+        if given is not None and not isinstance(given, dict):
+            raise ProfileError(f"{source}: {where}{part}: wanted settings by name, or nothing, got {given!r}")
+    variants = {key: {"fusion": key, **(value or {})} for key, value in listed.items()}
     if "grid" in stated:
         grid = stated["grid"]
         _complete(source, f"{where}grid: ", grid, {"fusions", "learning_rates"})
+        if not isinstance(grid["fusions"], list) or not isinstance(grid["learning_rates"], dict):
+            raise ProfileError(
+                f"{source}: {where}grid: wanted a list of fusions and learning_rates by name, got {grid!r}"
+            )
         variants |= {
             f"{fusion}-lr-{label}": {"fusion": fusion, "learning_rate": rate}
             for fusion in grid["fusions"]
@@ -92,10 +108,12 @@ def _experiment(path: Path, source: Path, name: str, stated: Any, own: dict, pro
     if not variants:
         raise ProfileError(f"{source}: {where}no variants")
     for key, value in variants.items():
+        if not isinstance(key, str) or not re.fullmatch(r"\w[\w.-]*", key):
+            raise ProfileError(
+                f"{source}: {where}a variant names a folder; wanted letters, digits, . and -, got {key!r}"
+            )
         _complete(source, f"{where}{key}: ", value, {"fusion"}, VARIED)
-        followed = value.get("matched_to")
-        if followed is not None and (followed not in variants or variants[followed].get("matched_to")):
-            raise ProfileError(f"{source}: {where}{key}: matched_to names {followed!r}, which is no free variant")
+        _matched(f"{source}: {where}{key}: ", value, variants, profile["train"]["weight_l2"])
     each = own.get("variants_per_job", 1)
     if isinstance(each, bool) or not isinstance(each, int) or each < 1:
         raise ProfileError(f"{path}: experiments: {where}variants_per_job must be a whole number from 1, got {each!r}")
@@ -106,6 +124,18 @@ def _experiment(path: Path, source: Path, name: str, stated: Any, own: dict, pro
     return {
         "dataset": dataset, "modalities": stated["modalities"], "variants": variants, "train": train, "jobs": jobs,
     }  # fmt: skip
+
+
+def _matched(where: str, variant: dict, variants: dict[str, dict], weight_l2: Any) -> None:
+    """A control follows a variant that follows none, of its own fusion, and has no penalty."""
+    followed = variant.get("matched_to")
+    if followed is None:
+        return
+    free = [name for name, other in variants.items() if not other.get("matched_to")]
+    if followed not in free:
+        raise ProfileError(f"{where}matched_to names {followed!r}, which is no free variant")
+    if variants[followed]["fusion"] != variant["fusion"] or variant.get("weight_l2", weight_l2) != 0:
+        raise ProfileError(f"{where}what is matched to {followed!r} has its fusion and weight_l2 0, got {variant!r}")
 
 
 def _yaml(path: Path) -> Any:
@@ -120,7 +150,8 @@ def _yaml(path: Path) -> Any:
 def _complete(path: Path, where: str, given: Any, wanted: Iterable[str], allowed: Iterable[str] = ()) -> None:
     """Everything wanted is there, and nothing but what is wanted or allowed."""
     if not isinstance(given, dict):
-        raise ProfileError(f"{path}: {where}wanted {', '.join(sorted(wanted))}; got {given!r}")
+        names = ", ".join(sorted({*wanted, *allowed}))
+        raise ProfileError(f"{path}: {where}wanted a mapping of {names}; got {given!r}")
     missing, unknown = sorted(set(wanted) - given.keys()), sorted(given.keys() - set(wanted) - set(allowed))
     if missing or unknown:
         said = [f"{word}: {', '.join(names)}" for word, names in (("missing", missing), ("unknown", unknown)) if names]
@@ -135,11 +166,12 @@ def check_values(profile: dict[str, Any]) -> None:
         if dataset not in (known := [*catalogue.DATASETS, *published.READERS]):
             raise ValueError(f"unknown data set {dataset!r}; known: {', '.join(known)}")
         if (dataset in published.READERS) != ("root" in sizes):
-            raise ValueError(f"data: {dataset}: root, the folder of its files, belongs to published data sets and only to them")
-        for name, least in (("frames", 1), ("size", 8), ("seed", 0)):
-            value = sizes[name]
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"data: {dataset}: {name} must be a whole number of at least {least}, got {value!r}")
+            raise ValueError(
+                f"data: {dataset}: root, the folder of its files, is for published data sets and only for them"
+            )
+        _whole(f"data: {dataset}: ", sizes, {"frames": 1, "size": 8, "seed": 0})
+    _whole("theory: ", profile["theory"], {"starts": 1, "seed": 0})
+    _whole("gallery: ", profile["gallery"], {"frames": 1, "size": 8})
     for name, experiment in profile["experiments"].items():
         try:
             _check_training(experiment, profile["data"][experiment["dataset"]]["size"])
@@ -147,20 +179,38 @@ def check_values(profile: dict[str, Any]) -> None:
             raise ValueError(f"{name}: {error}") from error
 
 
+def _whole(where: str, given: dict[str, Any], least: dict[str, int]) -> None:
+    for name, lowest in least.items():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise ValueError(f"{where}{name} must be a whole number of at least {lowest}, got {value!r}")
+
+
 def _check_training(experiment: dict[str, Any], size: int) -> None:
     import torch
 
-    from mmfusion.fusion import FUSIONS
+    from mmfusion.fusion import FUSIONS, make_fusion
     from mmfusion.models import ImageSpec, VectorSpec
     from mmfusion.training import Settings, check_seeds
 
     train = experiment["train"]
     check_seeds(train["seeds"])
+    _whole("", train, {"measure_samples": 1})
+    for name in ("mixed_precision", "compile"):
+        if not isinstance(train[name], bool):
+            raise ValueError(f"{name} must be true or false, got {train[name]!r}")
+    for name in ("channels", "widths"):
+        if not isinstance(train[name], list):
+            raise ValueError(f"{name} must be a list of whole numbers, got {train[name]!r}")
     names = ("epochs", "batch_size", "measure_every", "mixed_precision", "compile", "algorithms")
     for variant, own in experiment["variants"].items():
         if own["fusion"] not in FUSIONS:
             raise ValueError(f"{variant}: unknown fusion {own['fusion']!r}; wants one of {list(FUSIONS)}")
         rates = {name: own.get(name, train[name]) for name in ("learning_rate", "weight_l2")}
+        try:
+            make_fusion(own["fusion"], experiment["modalities"], 8, **(own.get("fusion_options") or {}))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{variant}: fusion_options {own.get('fusion_options')!r}: {error}") from error
         Settings(**{name: train[name] for name in names}, **rates, penalise=own.get("penalise", "fusion"))
     try:
         # Only its name: on a cluster this job need not run where the training does.
@@ -171,9 +221,11 @@ def _check_training(experiment: dict[str, Any], size: int) -> None:
         raise ValueError(f"unknown device {train['device']!r}; wants cpu, cuda, cuda:<index> or mps")
     ImageSpec(size, train["channels"])
     VectorSpec(1, train["widths"])
-    for name, (low, high) in {"severity": (0, 1), "test_fraction": (0, 1)}.items():
-        if not isinstance(train[name], (int, float)) or not low <= train[name] <= high:
-            raise ValueError(f"{name} must lie between {low} and {high}, got {train[name]!r}")
+    for name in ("severity", "test_fraction"):
+        value = train[name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (0 < value < 1 if name == "test_fraction" else 0 <= value <= 1):
+            raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
 
 
 def main(argv: list[str]) -> None:
