@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mmfusion.data.published.report import Arrays, Plan, folder, relative, size_of
-from mmfusion.data.published.sampling import STRIDE, WINDOW, chosen, resized, spread, windows_at
+from mmfusion.data.published.sampling import STRIDE, WINDOW, chosen, resized, spread, storable, windows_at
 from mmfusion.data.store import DataError
 
 VERSION = 1
@@ -97,7 +97,7 @@ def _recordings(path: Path, root: Path) -> tuple[list[Recording], list[str] | No
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{key} {count}" for key, count in counts.items())
         raise DataError(f"{path}: sample counts differ ({said}); wanted as many of each")
-    if not np.isfinite(sensor).all():
+    if not storable(sensor):
         raise DataError(f"{path}: sensor holds values that are not finite")
     channels = _channels(path, extra.get("channels"), sensor.shape[1])
     borders = _borders(path, extra.get("episode"), len(sensor))
@@ -223,7 +223,11 @@ def plan(name: str, root: str | Path | None, frames: int, seed: int, options: Ma
             {"episode": number, "name": r.name, "pictures": len(r.sensor), "samples": len(end)}
             for number, (r, end) in enumerate(zip(used, ends, strict=True))
         ]
-        warnings = [f"one recording, cut into {len(used)} stretches: test and train are neighbours"] if single else []
+        warnings = []
+        if single and len(used) > 1:
+            warnings.append(f"one recording, cut into {len(used)} stretches: test and train are neighbours")
+        elif single:
+            warnings.append("one recording, too short to be cut: no test part can be held out")
         if len(usable) < len(whole):
             warnings.append(f"{len(whole) - len(usable)} recordings are shorter than a window of {WINDOW} and left out")
         channels = {"sensor": names or [f"sensor_{column}" for column in range(width)]}

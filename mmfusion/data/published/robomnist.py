@@ -29,7 +29,7 @@ from jaxtyping import Float
 
 from mmfusion.data.published import video
 from mmfusion.data.published.report import Arrays, Plan, folder, relative
-from mmfusion.data.published.sampling import STRIDE, WINDOW, chosen, on_clock, speeds, spread, windows_at
+from mmfusion.data.published.sampling import STRIDE, WINDOW, chosen, on_clock, speeds, spread, storable, windows_at
 from mmfusion.data.store import DataError
 
 VERSION = 1
@@ -76,7 +76,8 @@ def check(options: Mapping) -> dict:
     for key, allowed in {
         "camera": (1, 2, 3), "module": (1, 2, 3), "view": video.VIEWS, "subcarriers": range(1, len(USED) + 1),
     }.items():  # fmt: skip
-        if merged[key] not in allowed or isinstance(merged[key], bool):
+        # 1.0 is in range(3), and no file is named after it.
+        if merged[key] not in allowed or isinstance(merged[key], bool | float):
             said = f"1 to {len(USED)}" if key == "subcarriers" else ", ".join(map(str, allowed))
             raise DataError(f"option {key} must be one of {said}; got {merged[key]!r}")
     if not isinstance(merged["tolerance"], int | float) or not 0 < merged["tolerance"] < 15:
@@ -157,7 +158,7 @@ def _array(entry: Mapping, key: str, path: Path, width: int | None = None) -> np
     if array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width):
         wanted = "(samples,)" if width is None else f"(samples, {width})"
         raise DataError(f"{path}: {key} has the shape {array.shape}, wanted {wanted}")
-    if not np.isfinite(array).all():
+    if not storable(array):
         raise DataError(f"{path}: {key} holds values that are not finite")
     return array
 

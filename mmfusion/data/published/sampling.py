@@ -40,6 +40,11 @@ def spread(available: list[int], samples: int) -> list[Int[np.ndarray, "taken"]]
     return [((np.arange(n) + 0.5) * count / max(n, 1)).astype(int) for n, count in zip(shares, available, strict=True)]
 
 
+def storable(values: Float[np.ndarray, "..."]) -> bool:
+    """Whether all values are finite, also in the single precision in which windows are kept."""
+    return bool((np.abs(values) <= np.finfo(np.float32).max).all())
+
+
 def windows_at(stream: Float[np.ndarray, "times d"], ends: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n window d"]:
     """The `WINDOW` rows of ``stream`` that end at each row in ``ends``; every end must have that much history."""
     return stream[ends[:, None] + np.arange(1 - WINDOW, 1)].astype(np.float32)
@@ -54,9 +59,7 @@ def on_clock(
     return (1 - share) * values[after - 1] + share * values[after]
 
 
-def speeds(
-    stamps: Float[np.ndarray, "rows"], values: Float[np.ndarray, "rows d"]
-) -> Float[np.ndarray, "rows d"]:
+def speeds(stamps: Float[np.ndarray, "rows"], values: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:
     """Backward differences of ``values`` per second: what a robot knows of its speed at each stamp.
 
     The first row, which has no predecessor, repeats the second.

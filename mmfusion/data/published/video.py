@@ -44,7 +44,8 @@ def frame_times(path: Path) -> Float[np.ndarray, "pictures"]:
     """
     with _opened(path) as (container, stream):
         unit, promised = stream.time_base, stream.frames
-        stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        stamps = sorted(packet.pts for packet in packets if not packet.is_corrupt)
     if not stamps or len(stamps) < promised:
         raise DataError(f"{path} is truncated: {len(stamps)} of {promised} pictures are there; get the file again")
     times = (np.array(stamps) - stamps[0]) * float(unit)

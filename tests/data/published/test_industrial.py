@@ -115,6 +115,7 @@ DAMAGES = {
     "counts": (rewrite(sensor=np.zeros((59, 5))), r"sample counts differ \(camera 60, sensor 59\)"),
     "episode counts": (rewrite(episode=np.zeros(61, int)), r"sample counts differ .*episode 61"),
     "not finite": (rewrite(sensor=np.full((60, 5), np.nan)), "not finite"),
+    "beyond single precision": (rewrite(sensor=np.full((60, 5), 1e300)), "not finite"),
     "pickles": (rewrite(camera=PICKLED), "camera holds Python objects"),
     "pickled sensor": (rewrite(sensor=PICKLED), "truncated, damaged or foreign"),
     "fortran": (rewrite(camera=np.asfortranarray(np.zeros((60, 8, 8, 3), np.uint8))), "Fortran order"),

@@ -72,6 +72,8 @@ def test_options_choose_camera_module_view_and_subcarriers(robomnist):
         ({"module": True}, "option module must be one of 1, 2, 3; got True"),
         ({"view": "up"}, "option view must be one of left, right, whole"),
         ({"subcarriers": 0}, "option subcarriers must be one of 1 to 232; got 0"),
+        ({"subcarriers": 5.0}, "option subcarriers must be one of 1 to 232; got 5.0"),
+        ({"camera": 1.0}, "option camera must be one of 1, 2, 3; got 1.0"),
         ({"tolerance": "much"}, "option tolerance must be seconds"),
         ({"colour": 1}, "unknown option colour of robomnist; known: camera"),
     ],

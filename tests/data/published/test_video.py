@@ -74,6 +74,13 @@ def test_a_truncated_video_is_named(tmp_path, share, codec):
     assert "\n" not in str(found.value)
 
 
+def test_a_video_that_lacks_its_last_byte_is_truncated(clip):
+    """Also where nobody asks for the picture that is cut."""
+    clip.write_bytes(clip.read_bytes()[:-1])
+    with pytest.raises(DataError, match="is truncated: 35 of 36 pictures are there"):
+        video.frame_times(clip)
+
+
 def test_a_corrupt_picture_is_not_patched_up(tmp_path):
     path = tmp_path / "x_cam.mp4"
     content = bytearray(noise(path))
