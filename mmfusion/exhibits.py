@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,6 +60,9 @@ def read(path: str | Path) -> list[Exhibit]:
     for position, row in enumerate(rows, 1):
         if not isinstance(row, dict) or row.keys() != names or not isinstance(row["claims"], list):
             raise ClaimError(f"exhibit {position} of {path} is {row!r}, wanted the fields {', '.join(sorted(names))}")
+        texts = [*row["claims"], *(value for name, value in row.items() if name != "claims")]
+        if not all(isinstance(text, str) for text in texts) or not re.fullmatch(r"(figure|table)-\d+", row["id"]):
+            raise ClaimError(f"exhibit {position} of {path} is {row!r}, wanted text in every field, as id figure-4")
         if row["id"] in found:
             raise ClaimError(f"exhibit {row['id']} stands twice in {path}")
         found[row["id"]] = Exhibit(**{**row, "claims": tuple(row["claims"])})

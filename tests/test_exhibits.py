@@ -58,6 +58,9 @@ def test_the_table_links_every_row(tmp_path):
     ("rows", "message"),
     [
         ([WHOLE, WHOLE], "figure-1 stands twice"),
+        ([{**WHOLE, "id": "figure"}], "wanted text in every field, as id figure-4"),
+        ([{**WHOLE, "id": 4}], "wanted text in every field"),
+        ([{**WHOLE, "title": None}], "wanted text in every field"),
         ([{**WHOLE, "more": 1}], "exhibit 1 .* wanted the fields claims, experiment"),
         ([{key: WHOLE[key] for key in WHOLE if key != "page"}], "wanted the fields"),
         ([{**WHOLE, "claims": "A-1"}], "wanted the fields"),
