@@ -59,8 +59,8 @@ class Settings:
     mixed_precision : bfloat16 where autocast allows it, single precision elsewhere; weights stay in single precision.
         Needs no gradient scaling, since bfloat16 has the exponents of single precision.
     compile : compile the model with ``torch.compile``, once for full batches and once for what is left of an epoch.
-    channels_last : keep colours and channels innermost in memory, as a GPU's convolutions in bfloat16 want them; a CPU's
-        gain a tenth.
+    channels_last : keep colours and channels innermost in memory, as a GPU's convolutions in bfloat16 want them;
+        those of a CPU gain a tenth.
     algorithms : how CUDA's convolutions are computed. ``"fixed"``: deterministic and the same in every process, so that
         a run that is continued ends as if never interrupted. ``"timed"``: deterministic, but the fastest of a trial at
         the start, which another process may choose otherwise: a continued run then agrees up to rounding. ``"free"``:

@@ -40,9 +40,7 @@ class Ink:
         patch = self.cover[rows, columns]
         np.maximum(patch, spot, out=patch, casting="same_kind")
 
-    def at(
-        self, places: Float[np.ndarray, "points 2"], footprint: float | int = 0.0
-    ) -> Float[np.ndarray, "points"]:
+    def at(self, places: Float[np.ndarray, "points 2"], footprint: float | int = 0.0) -> Float[np.ndarray, "points"]:
         """Share of ink at places (m from the centre), linear between cell centres, 0 outside the drawing.
 
         With a ``footprint`` (m), the mean over a square of about that side: what a pixel sees.

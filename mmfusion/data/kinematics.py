@@ -164,9 +164,7 @@ class Segment:
     timing: Timing = minimum_jerk
 
 
-def timeline(
-    segments: Sequence[Segment], clock: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def timeline(segments: Sequence[Segment], clock: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The segments one after another, at the times ``clock`` (s); after the last one the arm rests.
 
     Returns angles (T, joints), speeds (T, joints), the number of the segment (T,), and how much of the

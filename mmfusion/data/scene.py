@@ -64,8 +64,9 @@ class Scene(ABC):
 
     Subclasses set the class attributes: ``phases`` (names of what happens), ``duration`` and ``period`` (s, of
     an episode and between two samples), ``timestep`` (s, of the physics), ``tick`` (steps between two commands
-    to the servos), ``stride`` (samples from one picture to the next, w_s of paper A, § 5.1), ``mounted`` ((prefix, arm, site) for each arm), ``channels`` (names of what is sensed, by
-    modality) and ``geoms`` (names or prefixes are up to the scene).
+    to the servos), ``stride`` (samples from one picture to the next, w_s of paper A, § 5.1), ``mounted``
+    ((prefix, arm, site) for each arm), ``channels`` (names of what is sensed, by modality) and ``geoms`` (names
+    or prefixes are up to the scene).
     """
 
     phases: tuple[str, ...]

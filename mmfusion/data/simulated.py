@@ -104,8 +104,8 @@ def generate(
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Simulate whole episodes of a scene until ``frames`` windows are there; the last episode is cut to fit.
 
-    An episode of 61 samples gives 42 windows at stride 1, so 500 frames take 12 episodes. A smaller request with the same
-    seed is a prefix of a larger one. ``advance(n)`` is called whenever n more frames are done. Episodes do not
+    An episode of 61 samples gives 42 windows at stride 1, so 500 frames take 12 episodes. A smaller request with
+    the same seed is a prefix of a larger one. ``advance(n)`` is called whenever n more frames are done. Episodes do not
     depend on each other, so ``workers`` threads share them (None: one, or for large pictures one a core) and
     the data are the same for any number.
 

@@ -131,9 +131,7 @@ class WeldingDual(Welding):
         return (
             plate((0.0, 0.0, -PLATE / 2), (0.15, 0.24, PLATE / 2))
             + plate((0.0, 0.0, 0.05), (WEB / 2, 0.21, 0.05), (0.62, 0.64, 0.67))
-            + "".join(
-                block((x, y, 0.012), (0.03, 0.016, 0.012), CLAMP) for x in (-0.12, 0.12) for y in (-0.20, 0.20)
-            )
+            + "".join(block((x, y, 0.012), (0.03, 0.016, 0.012), CLAMP) for x in (-0.12, 0.12) for y in (-0.20, 0.20))
         )
 
     def rounds(self, rng: np.random.Generator) -> list[list[str]]:
