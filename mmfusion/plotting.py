@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from mmfusion import records
@@ -70,7 +71,11 @@ INK = "#010203"
 
 
 def house_style() -> None:
-    """Set Matplotlib's defaults for the book. Call once per notebook, before the first figure."""
+    """Set Matplotlib's defaults for the book. Call once per notebook, before the first figure.
+
+    NumPy's scalars print as plain numbers from then on, since what a page glues into its text is printed.
+    """
+    np.set_printoptions(legacy="1.25")
     mpl.rcdefaults()
     plt.rcParams.update({
         "figure.figsize": (7.0, 3.7), "figure.dpi": 120, "figure.constrained_layout.use": True,
