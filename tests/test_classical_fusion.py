@@ -118,7 +118,10 @@ def test_one_key_leaves_nothing_to_attend_to():
     assert not torch.allclose(several(given), several(other))
 
 
-@pytest.mark.parametrize(("heads", "tokens", "word"), [(3, 1, "heads"), (0, 1, "heads"), (8, 2, "heads"), (1, 3, "tokens"), (1, 0, "tokens")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("heads", "tokens", "word"),
+    [(3, 1, "heads"), (0, 1, "heads"), (8, 2, "heads"), (1, 3, "tokens"), (1, 0, "tokens")],
+)
 def test_heads_and_tokens_must_divide(heads, tokens, word):
     with pytest.raises(ValueError, match=word):
         CrossAttention(NAMES[:2], 8, heads, tokens=tokens)

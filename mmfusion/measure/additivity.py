@@ -1,8 +1,8 @@
 """How nearly a fusion moves by α ⊙ τ when one modality moves by τ.
 
-Paper B (Understanding Multimodal Learning: A Loss Landscape Smoothness Perspective) assumes φ(u, v + τ) = φ(u, v) + α ⊙ τ
-(Definition 1) and measures the error in units of the output (Table 13). Here is also the error in units of the output's
-shift, the one that tells. Reasons: page "landscape/additivity".
+Paper B (Understanding Multimodal Learning: A Loss Landscape Smoothness Perspective) assumes
+φ(u, v + τ) = φ(u, v) + α ⊙ τ (Definition 1) and measures the error in units of the output (Table 13). Here is also the
+error in units of the output's shift, the one that tells. Reasons: page "landscape/additivity".
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Additivity:
         return self.error / self.shift
 
 
-def best_gain(shifts: Float[Tensor, "..."], taus: Float[Tensor, "..."]) -> Float[Tensor, " latent"]:
+def best_gain(shifts: Tensor, taus: Tensor) -> Float[Tensor, " latent"]:
     """The α with the least Σ ‖shift − α ⊙ τ‖²: entry by entry a regression through the origin; 0 where τ is always 0.
 
     shifts, taus: (sample, latent). Raises `ValueError` on shapes that differ or no sample.
@@ -57,15 +57,16 @@ def best_gain(shifts: Float[Tensor, "..."], taus: Float[Tensor, "..."]) -> Float
 
 
 def additivity(
-    before: Float[Tensor, "..."],
-    after: Float[Tensor, "..."],
-    taus: Float[Tensor, "..."],
-    gain: Float[Tensor, "..."] | float | None = None,
+    before: Tensor,
+    after: Tensor,
+    taus: Tensor,
+    gain: Tensor | float | None = None,
 ) -> Additivity:
     """Compare the outputs before and after the second modality moved by `taus` with the movement α ⊙ τ.
 
-    before, after, taus: (sample, latent). gain: α, shape (latent,) or (sample, latent), or one number; by default `best_gain` of these samples, which flatters
-    Definition 1. Raises `ValueError` on shapes that differ, no sample, a zero output or an output that never moves.
+    before, after, taus: (sample, latent). gain: α, shape (latent,) or (sample, latent), or one number; by default
+    `best_gain` of these samples, which flatters Definition 1. Raises `ValueError` on shapes that differ, no sample, a
+    zero output or an output that never moves.
     """
     if before.shape != after.shape:
         raise ValueError(f"outputs before and after differ in shape: {tuple(before.shape)}, {tuple(after.shape)}")
