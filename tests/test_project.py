@@ -91,7 +91,7 @@ def test_layers_import_downward_only() -> None:
     floors = [
         {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "decisions", "tuning", "graph", "ledger",
          "printed", "exhibits", "smoothing"},
-        {"data", "latent_maps", "fusion", "classical_fusion", "objectives"},
+        {"data", "latent_maps", "fusion", "classical_fusion", "objectives", "alignment"},
         {"models"},
         {"training", "measure", "matched", "runs", "experiment", "quantities"},
         {"plotting", "figures", "scales", "cli", "bench"},
