@@ -40,10 +40,10 @@ Quantity = Any
 def homologous_loss(
     codes: Float[Tensor, "batch modality latent"], present: Bool[Tensor, "batch modality"] | None = None
 ) -> Float[Tensor, ""]:
-    """Mean squared distance between the codes of two modalities of one object, averaged over objects: Eq. (4) of paper C.
+    """Mean squared distance between the codes of two modalities of one object, averaged over objects: Eq. (4), paper C.
 
-    For an object with M modalities it is 2M/(M − 1) times the variance of its codes, in the codes' unit squared. It sees
-    nothing of what lies between objects. Absent codes may hold anything, also NaN.
+    For an object with M modalities it is 2M/(M − 1) times the variance of its codes, in the codes' unit squared. It
+    sees nothing of what lies between objects. Absent codes may hold anything, also NaN.
 
     Raises `ValueError` on no object, or an object with fewer than two modalities (Eq. (4) divides by zero there).
     """
@@ -76,7 +76,7 @@ class Scatter:
 
 def class_scatter(
     codes: Float[Tensor, "batch modality latent"],
-    labels: Integer[Tensor, " batch"],
+    labels: Integer[Tensor, " label"],
     present: Bool[Tensor, "batch modality"] | None = None,
     classes: int | None = None,
 ) -> Scatter:
@@ -90,7 +90,7 @@ def class_scatter(
     kept, counts = _counted(codes, present)
     if counts.min() < 1:
         raise ValueError(f"object {counts.argmin().item()} has no modality")
-    members = _classes(labels, classes, "no scatter between objects")
+    members = _classes(labels, classes, "no scatter between objects", len(codes))
     means = _means(codes, kept, counts)
     one_hot = members.to(codes.dtype)
     centroids = one_hot.mT @ means / one_hot.sum(dim=0)[:, None]
@@ -155,9 +155,9 @@ def info_nce(
     """Contrastive loss −log exp(⟨a, b⟩/τ) / Σ_j exp(⟨a, n_j⟩/τ), averaged over anchors: Eq. (8) of paper C.
 
     negatives: (negative, latent), common to all anchors, or (batch, negative, latent).
-    positive_in_denominator: add exp(⟨a, b⟩/τ) to the denominator, the usual InfoNCE. Without it, as printed, the loss is
-        that of "decoupled" contrastive learning; it lies above log K − 2/τ for codes of unit length and has no lower
-        bound for others.
+    positive_in_denominator: add exp(⟨a, b⟩/τ) to the denominator, the usual InfoNCE. Without it, as printed, the loss
+        is that of "decoupled" contrastive learning; it lies above log K − 2/τ for codes of unit length and has no
+        lower bound for others.
     normalise: divide codes by their lengths, as the bounds of :func:`scatter_bound` want.
 
     Raises `ValueError` on a temperature that is not positive, no anchor, no negative, shapes that do not fit, or a code
@@ -167,7 +167,7 @@ def info_nce(
     fits = negatives.ndim in (2, 3) and anchors.ndim == 2 and negatives.shape[-1] == anchors.shape[-1]
     if positives.shape != anchors.shape or not fits or negatives.shape[:-2] not in ((), anchors.shape[:1]):
         raise ValueError(
-            "wanted anchors and positives (batch, latent) and negatives (negative, latent) or (batch, negative, latent); "
+            "wanted anchors and positives (batch, latent), negatives (negative, latent) or (batch, negative, latent); "
             f"got {tuple(anchors.shape)}, {tuple(positives.shape)} and {tuple(negatives.shape)}"
         )
     if 0 in negatives.shape or not len(anchors):
@@ -181,7 +181,7 @@ def info_nce(
 
 def class_contrastive_loss(
     codes: Float[Tensor, "batch latent"],
-    labels: Integer[Tensor, " batch"],
+    labels: Integer[Tensor, " label"],
     temperature: float | int,
     *,
     positive_in_denominator: bool = False,
@@ -190,16 +190,15 @@ def class_contrastive_loss(
 ) -> Float[Tensor, ""]:
     """Eq. (8) of paper C with the positives that its Proposition 1(a) needs: another code of the anchor's *class*.
 
-    Every code is an anchor, every other code of its class a positive, all codes of other classes its negatives; averaged
-    over positives, then over anchors. Positives from one object only would leave the scatter between objects unseen.
+    Every code is an anchor, every other code of its class a positive, all codes of other classes its negatives;
+    averaged over positives, then over anchors. Positives from one object only would leave the scatter between objects
+    unseen.
 
     Raises `ValueError` on a temperature that is not positive, fewer than two classes, an empty class, a class with one
     code, or a code of length zero where codes are to be normalised.
     """
     tau = _temperature(temperature)
-    members = _classes(labels, classes, "no positive pair")
-    if len(codes) != len(labels):
-        raise ValueError(f"one label per code wanted: {len(codes)} codes, {len(labels)} labels")
+    members = _classes(labels, classes, "no positive pair", len(codes))
     if members.shape[1] < 2:
         raise ValueError("negatives come from other classes; all codes here are of one class")
     units = _unit(codes) if normalise else codes
@@ -233,9 +232,9 @@ def scatter_bound(
 ) -> Quantity:
     """Upper bound of the mean within-class variance of unit codes, from the excess X of :func:`contrastive_excess`.
 
-    negatives: "any" gives 2 + X, with equality where all negatives are antipodal to the anchor; "independent", negatives
-        drawn from all codes whatever the anchor, gives 1 − ‖m‖² + X; "other classes", of `classes` equally likely ones,
-        gives 1 − ‖m‖² + (1 − 1/C) X. The last two are equalities for a single negative.
+    negatives: "any" gives 2 + X, with equality where all negatives are antipodal to the anchor; "independent",
+        negatives drawn from all codes whatever the anchor, gives 1 − ‖m‖² + X; "other classes", of `classes` equally
+        likely ones, gives 1 − ‖m‖² + (1 − 1/C) X. The last two are equalities for a single negative.
     mean_square: ‖m‖², squared length of the mean of all codes; zero gives a bound that always holds.
 
     Positives must be drawn from the anchor's class, independently of it. Replaces Proposition 1(a) of paper C; proof:
@@ -284,10 +283,10 @@ def _within(codes: Tensor, kept: Tensor, counts: Tensor) -> Tensor:
     return deviations.masked_fill(~kept[..., None], 0).square().sum(dim=(1, 2))
 
 
-def _classes(labels: Tensor, classes: int | None, lost: str) -> Tensor:
+def _classes(labels: Tensor, classes: int | None, lost: str, count: int) -> Tensor:
     """(batch, class) membership; every class has two members or more."""
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(f"labels must have shape (batch,), at least one; got {tuple(labels.shape)}")
+    if labels.shape != (count,) or not count:
+        raise ValueError(f"one label each wanted, for at least one: {count} to label, labels of {tuple(labels.shape)}")
     known = torch.arange(classes, device=labels.device) if classes is not None else labels.unique()
     members = labels[:, None] == known[None]
     strangers = ~members.any(dim=1)
