@@ -90,8 +90,8 @@ def test_layers_import_downward_only() -> None:
     """No module imports from a floor above its own."""
     floors = [
         {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "decisions", "tuning", "graph", "ledger",
-         "printed", "exhibits", "smoothing"},
-        {"data", "latent_maps", "fusion", "classical_fusion", "objectives", "alignment"},
+         "printed", "exhibits", "smoothing", "cp", "bilinear"},
+        {"data", "latent_maps", "fusion", "tensor_fusion", "classical_fusion", "objectives", "alignment"},
         {"models"},
         {"training", "measure", "matched", "runs", "experiment", "quantities"},
         {"plotting", "figures", "scales", "cli", "bench"},
