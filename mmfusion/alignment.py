@@ -215,7 +215,7 @@ def contrastive_excess(
 ) -> Quantity:
     """What a contrastive loss with K negatives says about codes: τ(L − log K), or τ log((e^L − 1)/K) where the positive
     stands in the denominator. Numbers, arrays, tensors and SymPy expressions. See :func:`scatter_bound`."""
-    if any((value <= 0) == True for value in (negatives, temperature)):  # noqa: E712  (a symbol's sign may be unknown)
+    if any(_negative(value, strictly=False) for value in (negatives, temperature)):
         raise ValueError(f"negatives and temperature must be positive, got {negatives} and {temperature}")
     if isinstance(loss, Tensor):
         shown = loss + (-loss.neg().exp()).log1p() if positive_in_denominator else loss
@@ -258,7 +258,7 @@ def fidelity_floor(spread: Quantity, code_spread: Quantity, lipschitz: Quantity)
     Groups are the sets that one decoder serves alone: the codes of a class, or the modalities of an object. Negative
     where it demands nothing. Attained by linear decoders. Proof: page "alignment/variance".
     """
-    if any((value < 0) == True for value in (spread, code_spread, lipschitz)):  # noqa: E712
+    if any(map(_negative, (spread, code_spread, lipschitz))):
         raise ValueError(f"spreads and constant must not be negative, got {spread}, {code_spread} and {lipschitz}")
     return spread - lipschitz * code_spread
 
@@ -311,6 +311,13 @@ def _unit(codes: Tensor) -> Tensor:
     if bool((lengths == 0).any()):
         raise ValueError(f"{int((lengths == 0).sum())} of {lengths.numel()} codes have length zero: no direction")
     return codes / lengths
+
+
+def _negative(value: Quantity, strictly: bool = True) -> bool:
+    """Whether any entry is known to be below zero, or not above it; a symbol's sign may be unknown."""
+    if isinstance(value, Tensor | np.ndarray):
+        return bool(((value < 0) if strictly else (value <= 0)).any())
+    return ((value < 0) if strictly else (value <= 0)) == True  # noqa: E712
 
 
 def _squared_error(name: str, output: Tensor, target: Tensor) -> Tensor:
