@@ -7,7 +7,10 @@ PROFILE ?= quick
 JOBS    ?= all
 VENV    := .venv
 STAMP   := $(VENV)/.installed
-THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention attention-gradient normalisation estimation printed-numbers false-alarms)
+THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention attention-gradient normalisation estimation printed-numbers false-alarms) \
+           $(addprefix landscape/,smoothing curvature spectrum pairing additivity flatness-measures) \
+           $(addprefix alignment/,variance contrastive) \
+           $(addprefix lowrank/,tensor-identity identifiability spectral gaussian-prior kernels)
 SNAKE    = $(VENV)/bin/snakemake --cores $(JOBS) --nolock --rerun-incomplete --keep-going --quiet rules
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 

@@ -35,11 +35,28 @@ UNFINISHED = f"{BUILD}/records/unfinished"
 LOCK = "requirements.lock"
 
 THEORY = [
-    "lipschitz/" + page
-    for page in (
-        "gradients", "reconstruction", "aggregation", "attention", "attention-gradient", "normalisation",
-        "estimation", "printed-numbers", "false-alarms",
-    )
+    "lipschitz/gradients",
+    "lipschitz/reconstruction",
+    "lipschitz/aggregation",
+    "lipschitz/attention",
+    "lipschitz/attention-gradient",
+    "lipschitz/normalisation",
+    "lipschitz/estimation",
+    "lipschitz/printed-numbers",
+    "lipschitz/false-alarms",
+    "landscape/smoothing",
+    "landscape/curvature",
+    "landscape/spectrum",
+    "landscape/pairing",
+    "landscape/additivity",
+    "landscape/flatness-measures",
+    "alignment/variance",
+    "alignment/contrastive",
+    "lowrank/tensor-identity",
+    "lowrank/identifiability",
+    "lowrank/spectral",
+    "lowrank/gaussian-prior",
+    "lowrank/kernels",
 ]
 EXPERIMENTS = PROFILE["experiments"]
 # Pages that judge runs, and the experiments whose runs they read.
