@@ -89,8 +89,24 @@ def test_citation_and_licence(metadata: dict) -> None:
 def test_layers_import_downward_only() -> None:
     """No module imports from a floor above its own."""
     floors = [
-        {"bounds", "symbolic", "verdicts", "claims", "records", "statistics", "decisions", "tuning", "graph", "ledger",
-         "printed", "exhibits", "smoothing", "cp", "bilinear", "kernels"},
+        {
+            "bounds",
+            "symbolic",
+            "verdicts",
+            "claims",
+            "records",
+            "statistics",
+            "decisions",
+            "tuning",
+            "graph",
+            "ledger",
+            "printed",
+            "exhibits",
+            "smoothing",
+            "cp",
+            "bilinear",
+            "kernels",
+        },
         {"data", "latent_maps", "fusion", "tensor_fusion", "classical_fusion", "objectives", "alignment"},
         {"models"},
         {"training", "measure", "matched", "runs", "experiment", "quantities"},
