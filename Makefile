@@ -7,10 +7,6 @@ PROFILE ?= quick
 JOBS    ?= all
 VENV    := .venv
 STAMP   := $(VENV)/.installed
-THEORY   = $(addprefix lipschitz/,gradients reconstruction aggregation attention attention-gradient normalisation estimation printed-numbers false-alarms) \
-           $(addprefix landscape/,smoothing curvature spectrum pairing additivity flatness-measures) \
-           $(addprefix alignment/,variance contrastive) \
-           $(addprefix lowrank/,tensor-identity identifiability spectral gaussian-prior kernels)
 SNAKE    = $(VENV)/bin/snakemake --cores $(JOBS) --nolock --rerun-incomplete --keep-going --quiet rules
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -31,9 +27,8 @@ keep: $(STAMP)
 	@python workflow/keep.py
 
 test: $(STAMP)
-	@$(SNAKE) --config profile=smoke -- preview
+	@$(SNAKE) --config profile=smoke -- preview nbval
 	pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90 tests
-	@rm -rf _build/smoke/nbval && mkdir -p _build/smoke/nbval && cp $(THEORY:%=_build/smoke/executed/notebooks/%.ipynb) _build/smoke/nbval
 	pytest -n 2 --dist loadfile --nbval-lax _build/smoke/nbval
 
 serve: book

@@ -10,6 +10,7 @@ data -> train (experiments.yml) -> results; theory and printed numbers beside it
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -34,30 +35,6 @@ CLAIMS = f"{BUILD}/records/claims"
 UNFINISHED = f"{BUILD}/records/unfinished"
 LOCK = "requirements.lock"
 
-THEORY = [
-    "lipschitz/gradients",
-    "lipschitz/reconstruction",
-    "lipschitz/aggregation",
-    "lipschitz/attention",
-    "lipschitz/attention-gradient",
-    "lipschitz/normalisation",
-    "lipschitz/estimation",
-    "lipschitz/printed-numbers",
-    "lipschitz/false-alarms",
-    "landscape/smoothing",
-    "landscape/curvature",
-    "landscape/spectrum",
-    "landscape/pairing",
-    "landscape/additivity",
-    "landscape/flatness-measures",
-    "alignment/variance",
-    "alignment/contrastive",
-    "lowrank/tensor-identity",
-    "lowrank/identifiability",
-    "lowrank/spectral",
-    "lowrank/gaussian-prior",
-    "lowrank/kernels",
-]
 EXPERIMENTS = PROFILE["experiments"]
 # Pages that judge runs, and the experiments whose runs they read.
 RESULTS = {
@@ -69,6 +46,7 @@ RESULTS = {
     "lipschitz/regularisation": ["regularisation"],
     "lipschitz/fairness": ["fairness"],
 }
+TRAINING = "lipschitz/train"
 SHOWN = ("mujoco", "attention")  # the run that the training page shows
 DATA_CODE = imports.closure("import mmfusion.data")
 # Data lie in a folder named by the code that makes them: another version never reuses them. A run's record carries
@@ -100,6 +78,12 @@ for name, experiment in EXPERIMENTS.items():
             Path(EXECUTED, "train", name, f"{job[0]}.ipynb").unlink(missing_ok=True)
 SOURCES = {page: f"{page}.md" for page in stage.pages(Path("_toc.yml"))}
 NOTEBOOKS = [page for page, source in SOURCES.items() if stage.has_code(Path(source))]
+# Pages that gather what the others found, and pages that give evidence without any run.
+OVERVIEW = [page.removeprefix("book/") for page in NOTEBOOKS if page.startswith("book/")]
+THEORY = [
+    page.removeprefix("notebooks/") for page in NOTEBOOKS
+    if not page.startswith(("book/", "notebooks/data/")) and page.removeprefix("notebooks/") not in [*RESULTS, TRAINING]
+]  # fmt: skip
 
 
 def code(notebook):
@@ -160,7 +144,7 @@ wildcard_constraints:
 
 
 localrules:
-    all, preview, book,
+    all, preview, book, nbval,
 
 
 rule all:
@@ -173,6 +157,18 @@ rule preview:
     input:
         f"{BUILD}/preview/index.html",
         TRAINED,
+
+
+rule nbval:
+    input:
+        [f"{EXECUTED}/notebooks/{page}.ipynb" for page in THEORY],
+    output:
+        directory(f"{BUILD}/nbval"),
+    run:
+        for page in THEORY:
+            copy = Path(output[0], f"{page}.ipynb")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(f"{EXECUTED}/notebooks/{page}.ipynb", copy)
 
 
 rule settings:
@@ -302,7 +298,7 @@ rule overview:
     output:
         f"{EXECUTED}/book/{{page}}.ipynb",
     wildcard_constraints:
-        page="index|ledger|paper-a",
+        page="|".join(OVERVIEW),
     params:
         values=lambda wildcards: accepted(
             f"book/{wildcards.page}.md", profile=NAME, records=CLAIMS, runs=RUNS, experiment=SHOWN[0]

@@ -9,8 +9,8 @@ from mmfusion import printed
 
 ROOT = Path(__file__).resolve().parents[1]
 WHOLE = {
-    "where": "Table 9", "data": "made up", "unit": 0.1, "decimals": 2, "trials": 4, "columns": ["a", "b"],
-    "blocks": {"training": {"sum": [[1, 0.5], [2.25, 0]], "concat": [[3, 1], [4, 1]]}},
+    "where": "Table 9", "data": "made up", "unit": "0.1", "trials": "4", "columns": ["a", "b"],
+    "blocks": {"training": {"sum": ["1 ± 0.5", "2.25 ± 0"], "concat": ["3.10", "–"]}},
 }  # fmt: skip
 
 
@@ -23,9 +23,34 @@ def written(folder, table):
 def test_a_table_comes_back_as_printed(tmp_path):
     table = printed.read(written(tmp_path, WHOLE))["table-9"]
     assert (table.columns, table.blocks, table.rows) == (("a", "b"), ("training",), ("sum", "concat"))
-    assert table.mean["training", "b", "sum"] == 2.25 and table.sd["training", "a", "concat"] == 1
-    assert table.half_unit == pytest.approx(0.005)
+    assert table.mean["training", "b", "sum"] == 2.25 and table.sd["training", "a", "sum"] == 0.5
     assert (table.unit, table.trials, table.where, table.data) == (0.1, 4, "Table 9", "made up")
+    assert table.at("concat", "a", "training") == 3.1 and ("training", "a", "concat") not in table.sd
+
+
+def test_rounding_is_read_off_the_digits(tmp_path):
+    table = printed.read(written(tmp_path, WHOLE))["table-9"]
+    assert [table.slack(*cell, "training") for cell in (("sum", "a"), ("sum", "b"), ("concat", "a"))] == [
+        0.5,
+        0.005,
+        0.005,
+    ]
+    assert table.half_unit == 0.5
+
+
+def test_a_dash_is_no_number_and_says_so(tmp_path):
+    table = printed.read(written(tmp_path, WHOLE))["table-9"]
+    assert ("training", "b", "concat") not in table.mean
+    with pytest.raises(KeyError, match="Table 9 prints no number in row 'concat', column 'b', block 'training'"):
+        table.at("concat", "b", "training")
+    with pytest.raises(KeyError, match="row 'mean', column 'a'"):
+        table.slack("mean", "a")
+
+
+def test_a_table_without_blocks(tmp_path):
+    plain = {"where": "Table 1", "data": "made up", "columns": ["x"], "rows": {"ours": ["-3.79"]}}
+    table = printed.read(written(tmp_path, plain))["table-9"]
+    assert (table.blocks, table.at("ours", "x"), table.unit, table.trials) == (("",), -3.79, 1, None)
 
 
 def test_paper_a():
@@ -52,19 +77,39 @@ def test_the_folder_is_found_from_below_and_from_elsewhere(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"blocks": {"training": {"sum": [[1, 0.5]]}}}, "training, sum wants 2 pairs"),
-        ({"blocks": {"training": {"sum": [[1, 0.5], [2]]}}}, r"training, sum, b is \[2\], wanted a mean"),
-        ({"blocks": {"training": {"sum": [[1, 0.5], [2, -1]]}}}, "standard deviation from zero"),
-        ({"blocks": {"training": {"sum": [[1, 0.5], ["2", 1]]}}}, "standard deviation from zero"),
-        ({"blocks": {"training": {"sum": [[1, 0.5], [float("nan"), 1]]}}}, "standard deviation from zero"),
-        ({"blocks": {**WHOLE["blocks"], "testing": {"sum": [[1, 1], [1, 1]]}}}, "block 'testing' has the rows"),
+        (
+            {"blocks": {"training": {"sum": ["1"]}}},
+            "row 'sum' of block 'training' wants 2 cells, got 1; column b is missing",
+        ),
+        ({"blocks": {"training": {"sum": ["1", "2", "3"]}}}, "wants 2 cells, got 3"),
+        (
+            {"blocks": {"training": {"sum": ["1", ""]}}},
+            "table-9: row 'sum' of block 'training', column 'b' is '', wanted a number",
+        ),
+        ({"blocks": {"training": {"sum": ["1", "2 ± -1"]}}}, "wanted a number, a number ± a standard deviation"),
+        ({"blocks": {"training": {"sum": ["1", "two"]}}}, "column 'b' is 'two', wanted a number"),
+        ({"blocks": {"training": {"sum": ["1", ".nan"]}}}, "column 'b' is '.nan', wanted a number"),
+        ({"blocks": {"training": {"sum": ["1", ["2"]]}}}, "column 'b' is .*, wanted a number"),
+        ({"blocks": {**WHOLE["blocks"], "testing": {"sum": ["1", "1"]}}}, "block 'testing' has the rows"),
         ({"blocks": {}}, "blocks must map names to rows"),
-        ({"extra": 1}, "wanted exactly the fields"),
+        ({"rows": {"sum": ["1", "1"]}}, "wanted either rows or blocks"),
+        ({"columns": ["a", "a"]}, "a column stands twice"),
+        ({"columns": "ab"}, "columns must list names"),
+        ({"unit": "-1"}, "unit is '-1', wanted a positive number"),
+        ({"trials": "0"}, "trials is '0', wanted a whole number"),
+        ({"extra": "1"}, "wanted the fields"),
     ],
 )
 def test_a_broken_table_is_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         printed.read(written(tmp_path, {**WHOLE, **change}))
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "paper.yml"
+    path.write_text("t:\n  where: w\n  data: d\n  columns: [x]\n  rows:\n    ours: [1]\n    ours: [2]\n")
+    with pytest.raises(ValueError, match="ours stands twice"):
+        printed.read(path)
 
 
 def test_a_missing_or_foreign_file_is_refused(tmp_path):
