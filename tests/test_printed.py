@@ -65,6 +65,52 @@ def test_paper_a():
                 assert total == pytest.approx(sum(parts), abs=0.0021)
 
 
+# Cells and their sum, taken from the paper's text and not from the file: a mistyped digit changes the sum.
+PAPER_B = {
+    "table-1": (16, 1036.53), "table-2": (8, 547.48), "table-3": (8, 577.56), "table-4": (64, 206.0339),
+    "table-5": (16, 15.4379), "table-6": (30, 792.5158), "table-7": (12, 1087.96), "table-8": (63, 4547.02),
+    "table-9": (20, 1431.91), "table-10": (15, 309.169), "table-11": (6, 15.107), "table-12": (58, 2672.15),
+    "table-13": (12, 6.0994), "text-4.2": (22, 891.31), "text-classes": (2, 65), "text-4.3": (1, 1.3),
+    "text-5.2": (2, 7.32), "text-C.1": (12, 706.54), "text-C.2": (5, 193.66), "text-C.3": (2, 2.8),
+    "text-C.4": (1, 1.21), "text-C.6": (9, 339.9),
+}  # fmt: skip
+
+
+def test_paper_b_is_whole():
+    tables = printed.read("paper-b")
+    assert list(tables) == list(PAPER_B)
+    for name, (cells, total) in PAPER_B.items():
+        assert len(tables[name].mean) == cells, name
+        assert sum(tables[name].mean.values()) == pytest.approx(total, abs=1e-9), name
+    first = tables["table-1"]
+    assert len(first.sd) == 16 and sum(first.sd.values()) == pytest.approx(8.48) and first.trials == 3
+    assert {len(tables[name].blocks) for name in ("table-4", "table-12")} == {4}
+
+
+def test_paper_b_repeats_itself():
+    """Numbers that the paper prints or implies twice stand in the right cells; the exceptions are the paper's own."""
+    tables = printed.read("paper-b")
+    first, eighth, twelfth = (tables[f"table-{number}"] for number in (1, 8, 12))
+    for data in first.columns:
+        assert [twelfth.at(row, "clean", data) for row in first.rows] == [first.at(row, data) for row in first.rows]
+        assert tables["table-9"].at("DML", data) == tables["table-3"].at(data, "DML") == first.at("DML", data)
+        assert tables["table-9"].at("SML", data) == first.at("SML", data)
+        assert tables["table-9"].at("SML + SAM", data) == tables["table-3"].at(data, "SML + SAM")
+    unlike = {
+        (model, data) for data in first.columns for model in ("SML", "DML")
+        if eighth.mean.get((model, data, "none")) != first.at(model, data)
+    }  # fmt: skip
+    assert unlike == {("SML", "AVMNIST"), ("DML", "Food101")}
+    assert all(eighth.mean[cell] == value for cell, value in tables["table-2"].mean.items())
+    drops = {
+        cell: 100 * (1 - twelfth.at(cell[2], f"{cell[1][0]} attacked", cell[0]) / twelfth.at(cell[2], "clean", cell[0]))
+        for cell in twelfth.mean if cell[1].endswith("drop")
+    }  # fmt: skip
+    assert [cell for cell, found in drops.items() if abs(found - twelfth.mean[cell]) > 0.02] == [
+        ("AVMNIST", "j drop", "DML")
+    ]
+
+
 def test_the_folder_is_found_from_below_and_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT / "tests")
     assert printed.folder() == ROOT / "printed"
