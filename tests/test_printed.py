@@ -1,5 +1,6 @@
 """Printed tables as data: read whole, refused where a number is missing or is none."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,50 @@ def test_paper_b_repeats_itself():
     assert [cell for cell, found in drops.items() if abs(found - twelfth.mean[cell]) > 0.02] == [
         ("AVMNIST", "j drop", "DML")
     ]
+
+
+def test_paper_c():
+    tables = printed.read("paper-c")
+    sizes = {f"table-{k}": size for k, size in enumerate((18, 36, 22, 28, 25, 16, 11), 1)}
+    sizes |= {"text-1": 5, "text-2": 6, "text-3": 8, "text-4": 4, "text-5": 10, "text-7": 12}
+    sizes |= {"ranges": 4, "splits": 9, "sensitivity": 4}
+    assert {name: len(table.mean) for name, table in tables.items()} == sizes
+    assert {name for name, table in tables.items() if table.sd} == {"table-6"} and tables["table-6"].trials == 3
+    for name in ("text-1", "text-2", "text-3", "text-4", "text-5", "text-7"):
+        table, text = tables[name.replace("text", "table")], tables[name]
+        assert set(text.rows) - {"epochs"} <= set(table.rows) and set(text.columns) <= set(table.columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "sums"),
+    [
+        ("table-1", (57.39, 127.26, 219.68, 343.35)),
+        ("table-2", (757.56, 753.90, 749.39, 745.54)),
+        ("table-3", (491.55, -24.00, 228.94, -19.82)),
+        ("table-4", (327.72, 298.89, 292.69, 274.78, 306.02, 301.39, 289.14)),
+        ("table-5", (244, 605, 17.1, 0.440, 193.0)),
+        ("table-6", (491.8, 515.8)),
+    ],
+)
+def test_sums_of_paper_c(name, sums):
+    """The sums were taken from the paper's text, not from the file: they notice a mistyped cell."""
+    table = printed.read("paper-c")[name]
+    columns = [(block, column) for block in table.blocks for column in table.columns]
+    for (block, column), total in zip(columns, sums, strict=True):
+        cells = [table.mean[block, column, row] for row in table.rows if (block, column, row) in table.mean]
+        assert sum(cells) == pytest.approx(total, abs=1e-9), (block, column)
+
+
+def test_rounding_in_paper_c():
+    tables = printed.read("paper-c")
+    places = {"table-1": {2}, "table-2": {1, 2}, "table-3": {2}, "table-4": {2}, "table-6": {1}}
+    for name, wanted in places.items():
+        assert {round(-math.log10(2 * half)) for half in tables[name].half.values()} == wanted
+    assert [key for key, half in tables["table-2"].half.items() if half > 0.01] == [("IEMOCAP", "accuracy", "DEF+AAF")]
+    assert (sum(tables["table-6"].sd.values()), tables["table-5"].slack("DEF+AAF", "inference")) == (
+        pytest.approx(2.7 + 2.1),
+        0.0005,
+    )
 
 
 def test_the_folder_is_found_from_below_and_from_elsewhere(tmp_path, monkeypatch):
