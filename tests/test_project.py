@@ -106,8 +106,10 @@ def test_layers_import_downward_only() -> None:
             "cp",
             "bilinear",
             "kernels",
+            "transport",
         },
-        {"data", "latent_maps", "fusion", "tensor_fusion", "classical_fusion", "objectives", "alignment"},
+        {"data", "latent_maps", "fusion", "tensor_fusion", "classical_fusion", "objectives", "alignment"}
+        | {"adversarial"},
         {"models"},
         {"training", "measure", "matched", "runs", "experiment", "quantities"},
         {"plotting", "figures", "scales", "cli", "bench", "ceilings", "throughput"},
