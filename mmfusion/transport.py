@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import ot
 from jaxtyping import Float
+from scipy.spatial.distance import cdist
+from scipy.special import betaln
 
 __all__ = ["Critic", "optimal_critic", "sampling_floor", "wasserstein"]
 
@@ -87,7 +89,7 @@ def sampling_floor(batch: int, dimension: int, peak: float) -> float:
         )  # fmt: skip
     unit_ball = dimension / 2 * log(pi) - lgamma(dimension / 2 + 1)
     log_radius = -(log(peak) + unit_ball) / dimension
-    return exp(log_radius + lgamma(1 + 1 / dimension) + lgamma(batch + 1) - lgamma(batch + 1 + 1 / dimension))
+    return exp(log_radius + betaln(1 / dimension, batch + 1)) / dimension
 
 
 # Pivots of the network simplex before it gives up; batches of a few thousand points need far fewer.
@@ -103,7 +105,8 @@ def _solved(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> tuple[float, np.n
 
 
 def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return ot.dist(x, y, metric="euclidean")
+    # Not ot.dist, which expands the square and leaves about 1e-8 between equal points.
+    return cdist(x, y)
 
 
 def _clouds(first: Any, second: Any, first_weights: Any, second_weights: Any) -> tuple[np.ndarray, ...]:
