@@ -109,8 +109,8 @@ def svg(
     parts = [
         f'<svg class="claim-graph" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {plan.width:g} {plan.height:g}" '
         f'width="{plan.width:g}" height="{plan.height:g}" role="group" aria-label="{html.escape(label)}">',
-        f'<defs><marker id="claim-arrow-{html.escape(name)}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker></defs>',
+        f'<defs><marker id="claim-arrow-{html.escape(name)}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker></defs>',
     ]
     for group, top, height in plan.bands:
         parts.append(

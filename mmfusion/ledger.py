@@ -88,7 +88,7 @@ def tally(verdicts: Mapping[str, Verdict]) -> str:
         for paper in (*papers, None):
             asked = {**({"paper": paper} if paper else {}), **wanted}
             count = sum(_fits(verdict, asked) for verdict in found)
-            cells.append(f'<td>{_filtered(count, asked) if count else "·"}</td>')
+            cells.append(f"<td>{_filtered(count, asked) if count else '·'}</td>")
         return f'<tr><th scope="row">{label}</th>{"".join(cells)}</tr>'
 
     body = ""
@@ -100,11 +100,11 @@ def tally(verdicts: Mapping[str, Verdict]) -> str:
                     kind=kind, verdict=name)
                 for name in names
             )  # fmt: skip
-            body += f'<tbody>{row(f"<b>{kind}</b>", kind=kind)}{rows}</tbody>'
+            body += f"<tbody>{row(f'<b>{kind}</b>', kind=kind)}{rows}</tbody>"
     return (
         '<div class="table-scroll"><table class="ledger-tally"><caption>Claims by kind, verdict and paper</caption>'
         f'<thead><tr><th scope="col">Kind and verdict</th>{head}</tr></thead>{body}'
-        f'<tfoot>{row("<b>all claims</b>")}</tfoot></table></div>'
+        f"<tfoot>{row('<b>all claims</b>')}</tfoot></table></div>"
     )
 
 
@@ -165,15 +165,16 @@ def graphs(
         jumps.append(f'<li><a href="#{key}">{html.escape(title)}</a> <span>{len(part)} claims</span></li>')
         parts.append(
             f'<section class="ledger-graph" aria-labelledby="{key}"><h3 id="{key}">{html.escape(title)}</h3>'
-            f'<div class="claim-graph-scroll" tabindex="0" role="region" aria-label="Graph of paper {html.escape(paper)},'
-            f' scrolls">{svg(part, topics, links, said, name=paper.lower())}</div>{dependencies(verdicts, paper)}</section>'
+            f'<div class="claim-graph-scroll" tabindex="0" role="region" aria-labelledby="{key}">'
+            f"{svg(part, topics, links, said, name=paper.lower())}</div>"
+            f"{dependencies(verdicts, paper)}</section>"
         )
     return f'<nav class="ledger-jumps" aria-label="Graphs"><ul>{"".join(jumps)}</ul></nav>{"".join(parts)}'
 
 
 def dependencies(verdicts: Mapping[str, Verdict], paper: str | None = None) -> str:
-    """The dependency graph as a table: what each claim rests on, and what rests on it. With `paper`, rows for its claims
-    only; what they rest on may lie outside."""
+    """The dependency graph as a table: what each claim rests on, and what rests on it. With `paper`, rows for its
+    claims only; what they rest on may lie outside."""
     used: dict[str, list[str]] = {name: [] for name in verdicts}
     for name, verdict in verdicts.items():
         for need in verdict.claim.depends:

@@ -1,9 +1,10 @@
 """The statements that hold: every corrected claim and every theorem of our own, numbered, as data and as HTML.
 
-A claim becomes a theorem if and only if it is mathematical, its derived verdict stands on a proof (`PROVED`), and there is
-a statement to print: the corrected one that the evidence carries, the claim with the assumption that its evidence names,
-or, for a claim of ours, the claim itself. A refuted claim for which nothing is proved instead is none; nor is a claim that
-is true as printed, whose theorem is the paper's.
+A claim becomes a theorem if and only if it is mathematical, its derived verdict stands on a proof (`PROVED`), and there
+is a statement to print: the corrected one that the evidence carries, the claim with the assumption that its evidence
+names, or, for a claim of ours, the claim itself. A refuted claim for which nothing is proved instead is none; nor is a
+claim that is true as printed, whose theorem is the paper's. Claims of one page that one statement corrects share its
+number.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mmfusion.graph import MARKS
 from mmfusion.ledger import MATHS, evidence_link, evidence_page
 from mmfusion.verdicts import Verdict, to_html
 
-__all__ = ["PROVED", "Theorem", "cite", "collect", "contents", "section", "statement"]
+__all__ = ["PROVED", "Theorem", "cite", "collect", "contents", "section", "slips", "statement"]
 
 PROVED = ("proved", "sharpened", "needs an assumption", "refuted")
 OPENING = re.compile(r"^(Ours|Our refinement): ")
@@ -26,12 +27,17 @@ OPENING = re.compile(r"^(Ours|Our refinement): ")
 
 @dataclass(frozen=True)
 class Theorem:
-    """A statement that holds, with its number (``B.7``), the heading under which it stands and its verdict's evidence."""
+    """A statement that holds: its number (``B.7``), the heading under which it stands, the verdicts it comes from."""
 
     number: str
     topic: str
     statement: str
-    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The first of its verdicts, which names it."""
+        return self.verdicts[0]
 
     @property
     def name(self) -> str:
@@ -43,13 +49,12 @@ class Theorem:
         """Its place on the page. Named after the claim, since numbers move when theorems are added."""
         return f"theorem-{self.verdict.claim.id}"
 
-    @property
-    def status(self) -> str:
-        """What became of the claim, and that something is proved in its place."""
-        if self.verdict.claim.ours:
-            return "ours, proved"
-        label = self.verdict.label
-        return f"{label}, and corrected" if label.endswith("refuted") else label
+
+def status(verdict: Verdict) -> str:
+    """What became of the claim, and that something is proved in its place."""
+    if verdict.claim.ours:
+        return "ours, proved"
+    return f"{verdict.label}, and corrected" if verdict.label.endswith("refuted") else verdict.label
 
 
 def statement(verdict: Verdict) -> str | None:
@@ -58,13 +63,13 @@ def statement(verdict: Verdict) -> str | None:
     if verdict.claim.kind != "mathematical" or outcome not in PROVED:
         return None
     if verdict.corrected:
-        return verdict.corrected
+        return _stopped(verdict.corrected)
     if outcome == "needs an assumption":
         needed = [item["assumption"] for item in verdict.evidence if item["type"] == "assumption"]
-        return f"{verdict.claim.statement} This holds under an assumption: {'; '.join(needed)}."
+        return f"{_stopped(verdict.claim.statement)} This holds under an assumption: {_stopped('; '.join(needed))}"
     if verdict.claim.ours and outcome == "proved":
         text = OPENING.sub("", verdict.claim.statement)
-        return text[:1].upper() + text[1:]
+        return _stopped(text[:1].upper() + text[1:])
     return None
 
 
@@ -84,20 +89,21 @@ def collect(verdicts: Mapping[str, Verdict], topics: Mapping[str, str]) -> list[
         raise ClaimError(f"no heading for the page {', '.join(unknown)}, wanted one of: {', '.join(topics)}")
     order = list(topics)
     found.sort(key=lambda item: (item[0].claim.paper, order.index(evidence_page(item[0]))))
-    theorems: list[Theorem] = []
+    together: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict, text in found:
-        paper = verdict.claim.paper
+        together.setdefault((verdict.claim.paper, evidence_page(verdict), text), []).append(verdict)
+    theorems: list[Theorem] = []
+    for (paper, page, text), group in together.items():
         number = 1 + sum(theorem.verdict.claim.paper == paper for theorem in theorems)
-        theorems.append(Theorem(f"{paper}.{number}", topics[evidence_page(verdict)], text, verdict))
+        theorems.append(Theorem(f"{paper}.{number}", topics[page], text, tuple(group)))
     return theorems
 
 
 def cite(theorem: Theorem, title: str, version: str, page: str = "book/theorems") -> str:
     """How to cite a theorem: number, claim, book, version, place."""
-    return (
-        f"{theorem.name} (claim {theorem.verdict.claim.id}), in: {title}, version {version}, "
-        f"{page}.html#{theorem.anchor}"
-    )
+    names = " and ".join(verdict.claim.id for verdict in theorem.verdicts)
+    which = "claims" if len(theorem.verdicts) > 1 else "claim"
+    return f"{theorem.name} ({which} {names}), in: {title}, version {version}, {page}.html#{theorem.anchor}"
 
 
 def contents(theorems: Iterable[Theorem], paper: str) -> str:
@@ -105,24 +111,44 @@ def contents(theorems: Iterable[Theorem], paper: str) -> str:
     rows = []
     for topic, group in _by_topic(theorems, paper).items():
         items = "".join(
-            f'<li><a href="#{html.escape(theorem.anchor)}"><b>{theorem.number}</b> {_title(theorem)}</a> '
-            f'<span class="verdict-{theorem.verdict.slug} theorem-mark" title="{html.escape(theorem.status)}">'
-            f"{MARKS[theorem.verdict.verdict]}</span></li>"
+            f'<li><b>{theorem.number}</b> <span class="theorem-mark verdict-{theorem.verdict.slug}" '
+            f'title="{html.escape(status(theorem.verdict))}">{MARKS[theorem.verdict.verdict]}</span> '
+            f'<a href="#{html.escape(theorem.anchor)}">{_title(theorem.verdict)}</a></li>'
             for theorem in group
         )
         rows.append(f"<li><span>{html.escape(topic)}</span><ul>{items}</ul></li>")
-    return f'<nav class="theorem-contents" aria-label="Theorems on paper {html.escape(paper)}"><ul>{"".join(rows)}</ul></nav>'
+    label = f"Theorems on paper {html.escape(paper)}"
+    return f'<nav class="theorem-contents" aria-label="{label}"><ul>{"".join(rows)}</ul></nav>'
 
 
 def section(theorems: Iterable[Theorem], paper: str, root: str = "../notebooks") -> str:
     """One paper's theorems: number and status, what was claimed, what holds, what it rests on, link to the proof."""
     theorems = list(theorems)
-    numbered = {theorem.verdict.claim.id: theorem for theorem in theorems}
+    numbered = {verdict.claim.id: theorem for theorem in theorems for verdict in theorem.verdicts}
     parts = []
     for topic, group in _by_topic(theorems, paper).items():
         parts.append(f'<h3 class="theorem-topic">{html.escape(topic)}</h3>')
         parts += [_box(theorem, numbered, root) for theorem in group]
     return f'<div class="theorems {MATHS}">{"".join(parts)}</div>'
+
+
+def slips(verdicts: Mapping[str, Verdict], paper: str, root: str = "../notebooks") -> str:
+    """What one paper misprints and clearly means otherwise, as a list; empty where there is nothing of the kind.
+
+    A slip whose intended statement is a theorem of `collect` stands there and not here.
+    """
+    rows = []
+    for name, verdict in verdicts.items():
+        if verdict.claim.paper == paper and verdict.verdict == "slip" and not statement(verdict):
+            item = next(item for item in verdict.evidence if item["type"] == "slip")
+            rows.append(
+                f'<li><a href="{html.escape(evidence_link(verdict, root))}">{html.escape(name)}</a> '
+                f"({html.escape(verdict.claim.where)}). Printed: {to_html(item['printed'])}. "
+                f"Meant: {to_html(item['intended'])}. As meant: {html.escape(verdict.intended or '')}.</li>"
+            )
+    if not rows:
+        return ""
+    return f'<h3 class="theorem-topic">Slips of the pen</h3><ul class="theorem-slips {MATHS}">{"".join(rows)}</ul>'
 
 
 def _by_topic(theorems: Iterable[Theorem], paper: str) -> dict[str, list[Theorem]]:
@@ -135,28 +161,47 @@ def _by_topic(theorems: Iterable[Theorem], paper: str) -> dict[str, list[Theorem
     return found
 
 
-def _title(theorem: Theorem) -> str:
-    title = html.escape(theorem.verdict.claim.title)
-    return title if theorem.verdict.claim.ours else f"“{title}”"
+def _title(verdict: Verdict) -> str:
+    title = html.escape(verdict.claim.title)
+    return title if verdict.claim.ours else f"“{title}”"
 
 
 def _box(theorem: Theorem, numbered: Mapping[str, Theorem], root: str) -> str:
-    verdict, claim = theorem.verdict, theorem.verdict.claim
+    names = {verdict.claim.id for verdict in theorem.verdicts}
+    needs = dict.fromkeys(need for verdict in theorem.verdicts for need in verdict.claim.depends if need not in names)
+    rests = ", ".join(dict.fromkeys(_needed(need, numbered) for need in needs))
+    rests = f"Rests on {rests}. " if rests else ""
+    claims = ", ".join(
+        f'<a href="{html.escape(evidence_link(verdict, root))}">{html.escape(verdict.claim.id)}</a>'
+        for verdict in theorem.verdicts
+    )
+    return (
+        f'<section class="theorem-box verdict-{theorem.verdict.slug}" id="{html.escape(theorem.anchor)}" '
+        f'aria-label="{theorem.name}">{"".join(_said(theorem, verdict) for verdict in theorem.verdicts)}'
+        f'<p class="theorem-holds"><b>What holds.</b> {to_html(theorem.statement)}</p>'
+        f'<p class="theorem-foot">{rests}Proof and evidence: {claims}</p></section>'
+    )
+
+
+def _said(theorem: Theorem, verdict: Verdict) -> str:
+    """Head of a box, and what the paper said; a second claim with the same correction gets an anchor of its own."""
+    claim, first = verdict.claim, verdict is theorem.verdict
+    number = f'<a class="theorem-number" href="#{html.escape(theorem.anchor)}">{theorem.name}</a> ' if first else "and "
+    anchor = "" if first else f' id="theorem-{html.escape(claim.id)}"'
     said = "" if claim.ours else (
         f'<p class="theorem-said"><b>The paper</b> ({html.escape(claim.where)}): {to_html(claim.statement)}</p>'
     )  # fmt: skip
-    rests = ", ".join(_needed(need, numbered) for need in claim.depends)
-    rests = f"Rests on {rests}. " if rests else ""
-    link = html.escape(evidence_link(verdict, root))
     return (
-        f'<section class="theorem-box verdict-{verdict.slug}" id="{html.escape(theorem.anchor)}" '
-        f'aria-label="{theorem.name}"><p class="theorem-head"><a class="theorem-number" '
-        f'href="#{html.escape(theorem.anchor)}">{theorem.name}</a> <span class="theorem-title">{_title(theorem)}</span> '
-        f'<span class="verdict-label">{html.escape(theorem.status)}</span></p>{said}'
-        f'<p class="theorem-holds"><b>What holds.</b> {to_html(theorem.statement)}</p>'
-        f'<p class="theorem-foot">{rests}<a href="{link}">Proof and evidence</a> '
-        f'<span class="verdict-id">claim {html.escape(claim.id)}</span></p></section>'
+        f'<p class="theorem-head verdict-{verdict.slug}"{anchor}>{number}'
+        f'<span class="theorem-title">{_title(verdict)}</span> '
+        f'<span class="verdict-label">{html.escape(status(verdict))}</span></p>{said}'
     )
+
+
+def _stopped(text: str) -> str:
+    """The text with a full stop at its end."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _needed(need: str, numbered: Mapping[str, Theorem]) -> str:
