@@ -84,9 +84,13 @@ def collect(verdicts: Mapping[str, Verdict], topics: Mapping[str, str]) -> list[
     Raises `ClaimError` for evidence from a page that has no heading.
     """
     found = [(verdict, text) for verdict in verdicts.values() if (text := statement(verdict))]
-    unknown = sorted({evidence_page(verdict) for verdict, _ in found} - topics.keys())
+    unknown: dict[str, list[str]] = {}
+    for verdict, _ in found:
+        if evidence_page(verdict) not in topics:
+            unknown.setdefault(evidence_page(verdict), []).append(verdict.claim.id)
     if unknown:
-        raise ClaimError(f"no heading for the page {', '.join(unknown)}, wanted one of: {', '.join(topics)}")
+        lost = "; ".join(f"{page}, which corrects {', '.join(names)}" for page, names in unknown.items())
+        raise ClaimError(f"no heading for the page {lost}: is it in the table of contents?")
     order = list(topics)
     found.sort(key=lambda item: (item[0].claim.paper, order.index(evidence_page(item[0]))))
     together: dict[tuple[str, str, str], list[Verdict]] = {}

@@ -123,7 +123,7 @@ def test_numbers_are_unique_and_in_the_order_of_papers_topics_and_claims(verdict
 
 
 def test_evidence_from_a_page_without_a_heading_is_an_error(verdicts: dict[str, Verdict]) -> None:
-    with pytest.raises(ClaimError, match="no heading for the page late, wanted one of: early"):
+    with pytest.raises(ClaimError, match="no heading for the page late, which corrects B-3: is it in the table"):
         theorems.collect(verdicts, {"early": "First"})
     with pytest.raises(ClaimError, match="no theorem on paper C"):
         theorems.section(theorems.collect(verdicts, TOPICS), "C")
