@@ -292,7 +292,7 @@ rule overview:
     input:
         source="book/{page}.md",
         code=lambda wildcards: code(f"book/{wildcards.page}.md"),
-        claims=["claims.yml", "exhibits.yml"],
+        claims=["claims.yml", "exhibits.yml", "_toc.yml", "CITATION.cff"],
         records=[f"{CLAIMS}/{page}.json" for page in [*THEORY, *RESULTS]],
         runs=jobs([SHOWN[0]]),
     output:

@@ -89,43 +89,47 @@ def layout(depends: Mapping[str, Sequence[str]], groups: Mapping[str, str]) -> L
     return Layout(places, tuple(bands), width, top)
 
 
-def svg(verdicts: Mapping[str, Verdict], groups: Mapping[str, str], links: Mapping[str, str], label: str) -> str:
+def svg(
+    verdicts: Mapping[str, Verdict], groups: Mapping[str, str], links: Mapping[str, str], label: str, name: str = "all"
+) -> str:
     """The graph of these verdicts' claims as one inline SVG element.
 
     Each box shows the claim's id, title and verdict in words, a mark, and the verdict's colour (class `verdict-…`,
-    property `--tone`). A claim in `links` becomes a link. `label` describes the graph to those who cannot see it.
+    property `--tone`). A claim in `links` becomes a link. `label` describes the graph to those who cannot see it;
+    `name` keeps the ids of several graphs on one page apart.
     """
     if not verdicts:
         raise ValueError("no claims to draw")
     if not label.strip():
         raise ValueError("the graph's label is empty")
     depends = {
-        name: [need for need in verdict.claim.depends if need in verdicts] for name, verdict in verdicts.items()
+        key: [need for need in verdict.claim.depends if need in verdicts] for key, verdict in verdicts.items()
     }  # fmt: skip
     plan = layout(depends, groups)
     parts = [
         f'<svg class="claim-graph" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {plan.width:g} {plan.height:g}" '
         f'width="{plan.width:g}" height="{plan.height:g}" role="group" aria-label="{html.escape(label)}">',
-        '<defs><marker id="claim-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker></defs>',
+        f'<defs><marker id="claim-arrow-{html.escape(name)}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker></defs>',
     ]
     for group, top, height in plan.bands:
         parts.append(
             f'<rect class="band" x="1" y="{top:g}" width="{plan.width - 2:g}" height="{height:g}" rx="8"/>'
             f'<text class="band-name" x="{MARGIN:g}" y="{top + 17:g}">{html.escape(group)}</text>'
         )
-    parts += [_edge(plan, need, name) for name, needs in depends.items() for need in needs]
-    parts += [_node(plan, verdict, depends[name], links.get(name)) for name, verdict in verdicts.items()]
+    parts += [_edge(plan, need, user, name) for user, needs in depends.items() for need in needs]
+    parts += [_node(plan, verdict, depends[key], links.get(key)) for key, verdict in verdicts.items()]
     return "".join(parts) + "</svg>"
 
 
-def _edge(plan: Layout, start: str, end: str) -> str:
+def _edge(plan: Layout, start: str, end: str, name: str) -> str:
     (x0, y0), (x1, y1) = plan.places[start], plan.places[end]
     x0, y0, y1 = x0 + BOX[0], y0 + BOX[1] / 2, y1 + BOX[1] / 2
     bend = min(60.0, (x1 - x0) / 2)
     return (
         f'<path class="edge" data-from="{html.escape(start)}" data-to="{html.escape(end)}" '
-        f'd="M{x0:g} {y0:g} C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} {x1:g} {y1:g}" marker-end="url(#claim-arrow)"/>'
+        f'd="M{x0:g} {y0:g} C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} {x1:g} {y1:g}" '
+        f'marker-end="url(#claim-arrow-{html.escape(name)})"/>'
     )
 
 

@@ -57,6 +57,11 @@ class Claim:
         """The paper's letter, which leads the id."""
         return self.id.split("-", 1)[0]
 
+    @property
+    def ours(self) -> bool:
+        """Whether the claim is no paper's but ours, which its place says: "(ours, not in the paper)"."""
+        return re.search(r"\((ours|our)\b", self.where) is not None
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -116,3 +116,16 @@ def test_nothing_to_draw() -> None:
     verdict = Check("page", claims=ledger).verdict("Z-1")
     with pytest.raises(ValueError, match="label is empty"):
         graph.svg({"Z-1": verdict}, {"Z-1": "x"}, {}, " ")
+
+
+def test_two_graphs_on_one_page_share_no_id() -> None:
+    ledger = Ledger([
+        Claim("Z-1", "mathematical", "§ 1", "t", "s", "d"),
+        Claim("Z-2", "mathematical", "§ 2", "t", "s", "d", depends=("Z-1",)),
+    ])  # fmt: skip
+    verdicts = {name: Check("page", claims=ledger).verdict(name) for name in ledger.claims}
+    for name in ("a", "b"):
+        root = ET.fromstring(graph.svg(verdicts, dict.fromkeys(verdicts, "x"), {}, "a graph", name=name))
+        assert [element.attrib["id"] for element in root.iter() if "id" in element.attrib] == [f"claim-arrow-{name}"]
+        (edge,) = (path for path in root.iter(f"{SVG}path") if path.get("data-to"))
+        assert edge.attrib["marker-end"] == f"url(#claim-arrow-{name})"

@@ -100,6 +100,7 @@ def test_layers_import_downward_only() -> None:
             "tuning",
             "graph",
             "ledger",
+            "theorems",
             "printed",
             "exhibits",
             "smoothing",

@@ -357,6 +357,7 @@ def test_what_an_edit_runs_again(tmp_path: Path) -> None:
     after_page = {
         f"{executed}/notebooks/lipschitz/gradients.ipynb", "_build/smoke/records/claims/lipschitz/gradients.json",
         f"{executed}/book/index.ipynb", f"{executed}/book/ledger.ipynb", f"{executed}/book/paper-a.ipynb",
+        f"{executed}/book/findings.ipynb", f"{executed}/book/theorems.ipynb",
         "_build/smoke/preview/index.html",
     }  # fmt: skip
     assert planned(copy) == after_page

@@ -141,3 +141,28 @@ def test_ledger_filters(browser, site: str) -> None:
     tab.wait_for_timeout(200)
     assert rows.count() == everything
     tab.close()
+
+
+def test_tally_opens_the_ledger_filtered(browser, site: str) -> None:
+    """A number of the table of counts leads to as many rows as it says."""
+    tab = browser.new_page()
+    tab.goto(f"{site}/book/ledger.html", wait_until="load")
+    everything = tab.locator("[data-claim]:visible").count()
+    link = tab.locator(".ledger-tally tbody tr:nth-child(2) td:nth-child(2) a").first
+    count = int(link.inner_text())
+    assert 0 < count < everything
+    link.click()
+    tab.wait_for_function(f"() => document.querySelectorAll('tr[data-claim]:not([hidden])').length === {count}")
+    assert "paper=A" in tab.url
+    tab.close()
+
+
+def test_every_theorem_is_listed_and_leads_to_its_proof(browser, site: str) -> None:
+    """Contents and boxes agree, and the first link to a proof ends at a verdict box."""
+    tab = browser.new_page()
+    tab.goto(f"{site}/book/theorems.html", wait_until="load")
+    listed = tab.locator(".theorem-contents ul ul a").count()
+    assert listed == tab.locator(".theorem-box").count() > 100
+    tab.goto(f"{site}/book/{tab.locator('.theorem-foot a[href*=notebooks]').first.get_attribute('href')}")
+    assert tab.evaluate("() => document.getElementById(location.hash.slice(1)).classList.contains('verdict')")
+    tab.close()
