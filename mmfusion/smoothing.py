@@ -148,7 +148,8 @@ class ShiftKernel:
 
 
 def passed_at_least(omega: Any, covariance: Any) -> Any:
-    """1 − ωᵀ Cov(τ) ω, below which |E exp(iω·τ)|² never falls: what variance really says about filtering.
+    """1 − ωᵀ Cov(τ) ω, below which |E exp(iω·τ)|² never falls: what variance says about filtering, in simple form.
+    With s² = ωᵀ Cov(τ) ω the sharp form is |E exp(iω·τ)| ≥ cos s for s ≤ π/2, attained by a coin.
 
     omega: number or array for a scalar shift with its variance; (..., d) with a (d, d) covariance. Corrects
     Remark 2.2 of paper B; proof: page "landscape/spectrum".
@@ -164,8 +165,9 @@ def passed_at_least(omega: Any, covariance: Any) -> Any:
 
 def curvature_from_variation(slope: Any, variation: Any) -> Any:
     """Bound slope · variation on |V″| for a loss of one variable with Lipschitz constant `slope`, kinks allowed, and a
-    shift whose density has total variation `variation`. Replaces Theorem 2.1 of paper B where the loss has no
-    bounded second derivative; attained by min(|f|, 1) and a uniform shift; proof: page "landscape/curvature".
+    shift with a density of total variation `variation` and, unless the loss is bounded, a finite mean. Replaces
+    Theorem 2.1 of paper B where the loss has no bounded second derivative; attained by min(|f|, 1) and a uniform
+    shift; proof: page "landscape/curvature".
     """
     for name, value in (("slope", slope), ("variation", variation)):
         if (value < 0) == True:  # noqa: E712  (a symbol's sign may be unknown)
@@ -174,7 +176,7 @@ def curvature_from_variation(slope: Any, variation: Any) -> Any:
 
 
 def softmax_curvature(probabilities: Float[Tensor, "... class"]) -> Float[Tensor, "class class"]:
-    """Mean over all samples of diag(p) − p pᵀ, the Hessian of softmax cross-entropy in a shift common to all logits.
+    """Mean over all samples of diag(p) − p pᵀ, the Hessian of softmax cross-entropy in a bias of the logits.
 
     It equals diag(π) − π πᵀ − Cov(p) with π = E p, and is a principal block of the Hessian in the parameters of every
     network whose logits have a bias. Spectral norm at most 1/2. Proof: page "landscape/curvature".

@@ -80,6 +80,8 @@ def test_variance_bounds_what_is_filtered(shifts, omega):
     kernel = ShiftKernel.of(shifts)
     passed = abs(kernel.characteristic(omega)) ** 2
     assert passed_at_least(omega, kernel.covariance()) - 1e-9 <= passed <= 1 + 1e-12
+    spread = min(abs(omega) * np.sqrt(max(kernel.covariance(), 0)), np.pi / 2)
+    assert passed_at_least(omega, kernel.covariance()) - 1e-9 <= np.cos(spread) ** 2 <= passed + 1e-9
 
 
 def test_variance_bound_in_several_dimensions():
