@@ -135,8 +135,8 @@ def cross_reconstruction_loss(
 def reconstruction_loss(intra: Quantity, cross: Quantity, trade_off: float | int) -> Quantity:
     """λ · intra + (1 − λ) · cross, Eq. (7) of paper C, with λ in [0, 1].
 
-    With M modalities one intra-modal error weighs Mλ/(1 − λ) times as much as one cross-modal error: λ = 1/(M + 1)
-    weighs them alike. Raises `ValueError` outside [0, 1].
+    Where all errors are equal, the intra-modal part is Mλ/(1 − λ) times the cross-modal one (one at λ = 1/(M + 1)),
+    and a single intra-modal error weighs M(M − 1)λ/(1 − λ) single cross-modal ones. Raises `ValueError` outside [0, 1].
     """
     if not 0 <= trade_off <= 1:
         raise ValueError(f"the trade-off between intra- and cross-modal reconstruction lies in [0, 1], got {trade_off}")
