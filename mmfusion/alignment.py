@@ -218,17 +218,21 @@ def contrastive_excess(
     if any(_negative(value, strictly=False) for value in (negatives, temperature)):
         raise ValueError(f"negatives and temperature must be positive, got {negatives} and {temperature}")
     if isinstance(loss, Tensor):
-        shown = loss + (-loss.neg().exp()).log1p() if positive_in_denominator else loss
+        shown = loss + loss.neg().expm1().neg().log() if positive_in_denominator else loss
         return temperature * (shown - math.log(negatives))
     if any(isinstance(value, sympy.Basic) for value in (loss, negatives, temperature)):
         shown = sympy.log(sympy.exp(loss) - 1) if positive_in_denominator else loss
         return temperature * (shown - sympy.log(negatives))
-    shown = loss + np.log1p(-np.exp(-loss)) if positive_in_denominator else loss
+    shown = loss + np.log(-np.expm1(-loss)) if positive_in_denominator else loss
     return temperature * (shown - np.log(negatives))
 
 
 def scatter_bound(
-    excess: Quantity, negatives: str = "any", mean_square: Quantity = 0, classes: Quantity | None = None
+    excess: Quantity,
+    negatives: str = "any",
+    mean_square: Quantity = 0,
+    classes: Quantity | None = None,
+    positives: str = "class",
 ) -> Quantity:
     """Upper bound of the mean within-class variance of unit codes, from the excess X of :func:`contrastive_excess`.
 
@@ -236,10 +240,19 @@ def scatter_bound(
         negatives drawn from all codes whatever the anchor, gives 1 − ‖m‖² + X; "other classes", of `classes` equally
         likely ones, gives 1 − ‖m‖² + (1 − 1/C) X. The last two are equalities for a single negative.
     mean_square: ‖m‖², squared length of the mean of all codes; zero gives a bound that always holds.
+    positives: "class", drawn from the anchor's class independently of the anchor; or "object", the anchor's own object
+        in another modality. The latter give a bound only with negatives from other classes: 1 − C‖m‖² + (C − 1)(1 + X).
 
-    Positives must be drawn from the anchor's class, independently of it. Replaces Proposition 1(a) of paper C; proof:
-    page "alignment/contrastive". Raises `ValueError` on an unknown kind of negatives, or fewer than two classes.
+    Replaces Proposition 1(a) of paper C; proof: page "alignment/contrastive". Raises `ValueError` on an unknown kind of
+    negatives or positives, fewer than two classes, or a pair of kinds for which the loss bounds nothing.
     """
+    if positives not in ("class", "object"):
+        raise ValueError(f"positives must be 'class' or 'object', got {positives!r}")
+    if positives == "object" and negatives in ("any", "independent"):
+        raise ValueError(
+            f"with positives of the object and {negatives!r} negatives the loss does not bound the class variance; "
+            "wanted negatives from 'other classes'"
+        )
     if negatives == "any":
         return 2 + excess
     if negatives == "independent":
@@ -248,6 +261,8 @@ def scatter_bound(
         raise ValueError(f"negatives must be 'any', 'independent' or 'other classes', got {negatives!r}")
     if classes is None or (classes < 2) == True:  # noqa: E712
         raise ValueError(f"negatives from other classes need the number of classes, two or more; got {classes}")
+    if positives == "object":
+        return 1 - classes * mean_square + (classes - 1) * (1 + excess)
     return 1 - mean_square + (1 - 1 / classes) * excess
 
 
