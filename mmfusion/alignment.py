@@ -102,12 +102,14 @@ def intra_reconstruction_loss(features: Mapping[str, Tensor], outputs: Mapping[s
     """Squared reconstruction errors ‖x^s − g(f(x^s))‖², summed over modalities, averaged over objects: Eq. (5).
 
     features, outputs: modality → (batch, ...); units of the features, squared. A sum, whereas
-    :func:`cross_reconstruction_loss` is a mean. Raises `ValueError` on no modality, or names or shapes that differ.
+    :func:`cross_reconstruction_loss` is a mean. Raises `ValueError` on no modality, names or shapes that differ, or
+    batches of unequal size.
     """
     if set(features) != set(outputs) or not features:
         raise ValueError(
             f"features have the modalities {list(features)}, outputs have {list(outputs)}; wanted the same"
         )
+    _one_batch(features)
     errors = [_squared_error(name, outputs[name], target) for name, target in features.items()]
     return torch.stack(errors).sum()
 
@@ -118,7 +120,8 @@ def cross_reconstruction_loss(
     """Squared errors of one modality reconstructed from another, averaged over ordered pairs and objects: Eq. (6).
 
     features: modality → (batch, ...). outputs: (target, source) → the target's features decoded from the source's code.
-    Raises `ValueError` on fewer than two modalities, a missing or foreign pair, or shapes that differ.
+    Raises `ValueError` on fewer than two modalities, a missing or foreign pair, shapes that differ, or batches of
+    unequal size.
     """
     if len(features) < 2:
         raise ValueError(f"cross-modal reconstruction needs at least two modalities, got {list(features)}")
@@ -128,6 +131,7 @@ def cross_reconstruction_loss(
             f"outputs must hold every pair (target, source) once; missing {sorted(wanted - set(outputs))}, "
             f"foreign {sorted(set(outputs) - wanted, key=str)}"
         )
+    _one_batch(features)
     errors = [_squared_error(target, outputs[target, source], features[target]) for target, source in sorted(wanted)]
     return torch.stack(errors).mean()
 
@@ -333,6 +337,12 @@ def _negative(value: Quantity, strictly: bool = True) -> bool:
     if isinstance(value, Tensor | np.ndarray):
         return bool(((value < 0) if strictly else (value <= 0)).any())
     return ((value < 0) if strictly else (value <= 0)) == True  # noqa: E712
+
+
+def _one_batch(features: Mapping[str, Tensor]) -> None:
+    sizes = {name: len(value) if value.ndim else 0 for name, value in features.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"all modalities describe the same objects; wanted one common batch size, got {sizes}")
 
 
 def _squared_error(name: str, output: Tensor, target: Tensor) -> Tensor:

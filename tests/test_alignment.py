@@ -130,6 +130,11 @@ def test_reconstruction_losses_refuse_what_does_not_fit():
         cross_reconstruction_loss(features, {("a", "b"): torch.zeros(2, 3)})
     with pytest.raises(ValueError, match="at least two modalities, got \\['a'\\]"):
         cross_reconstruction_loss({"a": torch.zeros(2, 3)}, {})
+    uneven = {"a": torch.zeros(2, 3), "b": torch.zeros(5, 3)}
+    with pytest.raises(ValueError, match="one common batch size, got {'a': 2, 'b': 5}"):
+        intra_reconstruction_loss(uneven, uneven)
+    with pytest.raises(ValueError, match="one common batch size, got {'a': 2, 'b': 5}"):
+        cross_reconstruction_loss(uneven, {("a", "b"): uneven["a"], ("b", "a"): uneven["b"]})
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="lies in \\[0, 1\\]"):
             reconstruction_loss(1.0, 1.0, wrong)
