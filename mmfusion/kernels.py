@@ -65,7 +65,7 @@ def gaussian_kernel(x: ndarray, y: ndarray | None = None, *, width: float | int 
 
 
 def weighted_sum(kernels: Sequence[ndarray], weights: Sequence[float | int] | ndarray) -> ndarray:
-    """Σ β_m K_m. Raises ValueError for a negative weight, another number of weights than of kernels, or unequal sizes."""
+    """Σ β_m K_m. Raises ValueError for a negative weight, not one weight per kernel, or unequal sizes."""
     weights = np.asarray(weights, float)
     if weights.shape != (len(kernels),) or not len(kernels):
         raise ValueError(f"wants one weight for each of {len(kernels)} kernels, got {weights.shape}")
@@ -77,7 +77,8 @@ def weighted_sum(kernels: Sequence[ndarray], weights: Sequence[float | int] | nd
 def product(kernels: Sequence[ndarray]) -> ndarray:
     """Entry by entry; the feature map is the tensor product of the factors' (Schur's product theorem).
 
-    Raises ValueError for no kernel, or unequal sizes."""
+    Raises ValueError for no kernel, or unequal sizes.
+    """
     if not kernels:
         raise ValueError("product wants at least one kernel, got none")
     return np.prod(_stacked(kernels), axis=0)
