@@ -102,12 +102,14 @@ def intra_reconstruction_loss(features: Mapping[str, Tensor], outputs: Mapping[s
     """Squared reconstruction errors ‖x^s − g(f(x^s))‖², summed over modalities, averaged over objects: Eq. (5).
 
     features, outputs: modality → (batch, ...); units of the features, squared. A sum, whereas
-    :func:`cross_reconstruction_loss` is a mean. Raises `ValueError` on no modality, or names or shapes that differ.
+    :func:`cross_reconstruction_loss` is a mean. Raises `ValueError` on no modality, names or shapes that differ, or
+    batches of unequal size.
     """
     if set(features) != set(outputs) or not features:
         raise ValueError(
             f"features have the modalities {list(features)}, outputs have {list(outputs)}; wanted the same"
         )
+    _one_batch(features)
     errors = [_squared_error(name, outputs[name], target) for name, target in features.items()]
     return torch.stack(errors).sum()
 
@@ -118,7 +120,8 @@ def cross_reconstruction_loss(
     """Squared errors of one modality reconstructed from another, averaged over ordered pairs and objects: Eq. (6).
 
     features: modality → (batch, ...). outputs: (target, source) → the target's features decoded from the source's code.
-    Raises `ValueError` on fewer than two modalities, a missing or foreign pair, or shapes that differ.
+    Raises `ValueError` on fewer than two modalities, a missing or foreign pair, shapes that differ, or batches of
+    unequal size.
     """
     if len(features) < 2:
         raise ValueError(f"cross-modal reconstruction needs at least two modalities, got {list(features)}")
@@ -128,6 +131,7 @@ def cross_reconstruction_loss(
             f"outputs must hold every pair (target, source) once; missing {sorted(wanted - set(outputs))}, "
             f"foreign {sorted(set(outputs) - wanted, key=str)}"
         )
+    _one_batch(features)
     errors = [_squared_error(target, outputs[target, source], features[target]) for target, source in sorted(wanted)]
     return torch.stack(errors).mean()
 
@@ -135,8 +139,8 @@ def cross_reconstruction_loss(
 def reconstruction_loss(intra: Quantity, cross: Quantity, trade_off: float | int) -> Quantity:
     """λ · intra + (1 − λ) · cross, Eq. (7) of paper C, with λ in [0, 1].
 
-    With M modalities one intra-modal error weighs Mλ/(1 − λ) times as much as one cross-modal error: λ = 1/(M + 1)
-    weighs them alike. Raises `ValueError` outside [0, 1].
+    Where all errors are equal, the intra-modal part is Mλ/(1 − λ) times the cross-modal one (one at λ = 1/(M + 1)),
+    and a single intra-modal error weighs M(M − 1)λ/(1 − λ) single cross-modal ones. Raises `ValueError` outside [0, 1].
     """
     if not 0 <= trade_off <= 1:
         raise ValueError(f"the trade-off between intra- and cross-modal reconstruction lies in [0, 1], got {trade_off}")
@@ -218,17 +222,21 @@ def contrastive_excess(
     if any(_negative(value, strictly=False) for value in (negatives, temperature)):
         raise ValueError(f"negatives and temperature must be positive, got {negatives} and {temperature}")
     if isinstance(loss, Tensor):
-        shown = loss + (-loss.neg().exp()).log1p() if positive_in_denominator else loss
+        shown = loss + loss.neg().expm1().neg().log() if positive_in_denominator else loss
         return temperature * (shown - math.log(negatives))
     if any(isinstance(value, sympy.Basic) for value in (loss, negatives, temperature)):
         shown = sympy.log(sympy.exp(loss) - 1) if positive_in_denominator else loss
         return temperature * (shown - sympy.log(negatives))
-    shown = loss + np.log1p(-np.exp(-loss)) if positive_in_denominator else loss
+    shown = loss + np.log(-np.expm1(-loss)) if positive_in_denominator else loss
     return temperature * (shown - np.log(negatives))
 
 
 def scatter_bound(
-    excess: Quantity, negatives: str = "any", mean_square: Quantity = 0, classes: Quantity | None = None
+    excess: Quantity,
+    negatives: str = "any",
+    mean_square: Quantity = 0,
+    classes: Quantity | None = None,
+    positives: str = "class",
 ) -> Quantity:
     """Upper bound of the mean within-class variance of unit codes, from the excess X of :func:`contrastive_excess`.
 
@@ -236,10 +244,19 @@ def scatter_bound(
         negatives drawn from all codes whatever the anchor, gives 1 − ‖m‖² + X; "other classes", of `classes` equally
         likely ones, gives 1 − ‖m‖² + (1 − 1/C) X. The last two are equalities for a single negative.
     mean_square: ‖m‖², squared length of the mean of all codes; zero gives a bound that always holds.
+    positives: "class", drawn from the anchor's class independently of the anchor; or "object", the anchor's own object
+        in another modality. The latter give a bound only with negatives from other classes: 1 − C‖m‖² + (C − 1)(1 + X).
 
-    Positives must be drawn from the anchor's class, independently of it. Replaces Proposition 1(a) of paper C; proof:
-    page "alignment/contrastive". Raises `ValueError` on an unknown kind of negatives, or fewer than two classes.
+    Replaces Proposition 1(a) of paper C; proof: page "alignment/contrastive". Raises `ValueError` on an unknown kind of
+    negatives or positives, fewer than two classes, or a pair of kinds for which the loss bounds nothing.
     """
+    if positives not in ("class", "object"):
+        raise ValueError(f"positives must be 'class' or 'object', got {positives!r}")
+    if positives == "object" and negatives in ("any", "independent"):
+        raise ValueError(
+            f"with positives of the object and {negatives!r} negatives the loss does not bound the class variance; "
+            "wanted negatives from 'other classes'"
+        )
     if negatives == "any":
         return 2 + excess
     if negatives == "independent":
@@ -248,6 +265,8 @@ def scatter_bound(
         raise ValueError(f"negatives must be 'any', 'independent' or 'other classes', got {negatives!r}")
     if classes is None or (classes < 2) == True:  # noqa: E712
         raise ValueError(f"negatives from other classes need the number of classes, two or more; got {classes}")
+    if positives == "object":
+        return 1 - classes * mean_square + (classes - 1) * (1 + excess)
     return 1 - mean_square + (1 - 1 / classes) * excess
 
 
@@ -318,6 +337,12 @@ def _negative(value: Quantity, strictly: bool = True) -> bool:
     if isinstance(value, Tensor | np.ndarray):
         return bool(((value < 0) if strictly else (value <= 0)).any())
     return ((value < 0) if strictly else (value <= 0)) == True  # noqa: E712
+
+
+def _one_batch(features: Mapping[str, Tensor]) -> None:
+    sizes = {name: len(value) if value.ndim else 0 for name, value in features.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"all modalities describe the same objects; wanted one common batch size, got {sizes}")
 
 
 def _squared_error(name: str, output: Tensor, target: Tensor) -> Tensor:

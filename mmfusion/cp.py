@@ -62,9 +62,11 @@ def jennrich(tensor: Float[Tensor, "left right outputs"], rank: int, seed: int =
 
     Raises
     ------
-    ValueError: rank below 1 or above min(left, right), fewer than two outputs, or a tensor that does not have
-        independent left and right factors of this rank with real, distinct quotients.
+    ValueError: values that are not finite, rank below 1 or above min(left, right), fewer than two outputs, or a tensor
+        that does not have independent left and right factors of this rank with real, distinct quotients.
     """
+    if not torch.isfinite(tensor).all():
+        raise ValueError("the tensor holds values that are NaN or infinite; wants finite")
     left, right, outputs = tensor.shape
     if not 1 <= rank <= min(left, right):
         raise ValueError(f"rank must lie in 1 … {min(left, right)} for slices {left} x {right}, got {rank}")

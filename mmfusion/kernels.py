@@ -51,7 +51,7 @@ def check_kernel(kernel: ndarray, name: str = "kernel", tolerance: float = 1e-9)
 
 def linear_kernel(x: ndarray, y: ndarray | None = None, *, ones: bool = False) -> Between:
     """⟨x_i, y_j⟩ for points (sample, features); with `ones` a 1 is appended to every point, which adds 1."""
-    x, y = np.asarray(x, float), np.asarray(x if y is None else y, float)
+    x, y = _points(x, y)
     return x @ y.T + float(ones)
 
 
@@ -59,26 +59,43 @@ def gaussian_kernel(x: ndarray, y: ndarray | None = None, *, width: float | int 
     """exp(−‖x_i − y_j‖² / (2 width²)) for points (sample, features)."""
     if not width > 0:
         raise ValueError(f"width must be positive, got {width}")
-    x, y = np.asarray(x, float), np.asarray(x if y is None else y, float)
+    x, y = _points(x, y)
     square = ((x[:, None] - y[None]) ** 2).sum(-1)
     return np.exp(-square / (2 * float(width) ** 2))
 
 
 def weighted_sum(kernels: Sequence[ndarray], weights: Sequence[float | int] | ndarray) -> ndarray:
-    """Σ β_m K_m. Raises ValueError for a negative weight, or another number of weights than of kernels."""
+    """Σ β_m K_m. Raises ValueError for a negative weight, not one weight per kernel, or unequal sizes."""
     weights = np.asarray(weights, float)
     if weights.shape != (len(kernels),) or not len(kernels):
         raise ValueError(f"wants one weight for each of {len(kernels)} kernels, got {weights.shape}")
     if not (weights >= 0).all():
         raise ValueError(f"weights must not be negative, got {weights.tolist()}: the sum need not be a kernel")
-    return np.tensordot(weights, np.stack(list(kernels)), 1)
+    return np.tensordot(weights, _stacked(kernels), 1)
 
 
 def product(kernels: Sequence[ndarray]) -> ndarray:
-    """Entry by entry; the feature map is the tensor product of the factors' (Schur's product theorem)."""
+    """Entry by entry; the feature map is the tensor product of the factors' (Schur's product theorem).
+
+    Raises ValueError for no kernel, or unequal sizes.
+    """
     if not kernels:
         raise ValueError("product wants at least one kernel, got none")
-    return np.prod(np.stack(list(kernels)), axis=0)
+    return np.prod(_stacked(kernels), axis=0)
+
+
+def _points(x: ndarray, y: ndarray | None) -> tuple[ndarray, ndarray]:
+    x, y = np.asarray(x, float), np.asarray(x if y is None else y, float)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f"wants points (sample, features), as many features in both; got {x.shape} and {y.shape}")
+    return x, y
+
+
+def _stacked(kernels: Sequence[ndarray]) -> ndarray:
+    shapes = [np.shape(kernel) for kernel in kernels]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"kernels of different samples cannot be combined: shapes {shapes}, wanted one shape")
+    return np.stack(list(kernels))
 
 
 @dataclass(frozen=True)
@@ -124,7 +141,8 @@ def fit_mkl(
     ----------
     kernels: at least one (sample, sample) kernel matrix. labels: −1 or 1, both present. penalty: the SVM's C.
 
-    Raises ValueError for matrices that are no kernels, of unequal size, or labels that are not both of ±1.
+    Raises ValueError for matrices that are no kernels, of unequal size, labels that are not both of ±1, a penalty that
+    is not positive, or no step.
     """
     if not len(kernels):
         raise ValueError("fit_mkl wants at least one kernel, got none")
@@ -134,6 +152,8 @@ def fit_mkl(
         raise ValueError(f"{len(labels)} labels and kernels of shape {[k.shape for k in checked]} do not fit")
     if set(labels.tolist()) != {-1, 1}:
         raise ValueError(f"labels must be -1 and 1, both present, got {sorted(set(labels.tolist()))[:5]}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
     if not penalty > 0:
         raise ValueError(f"penalty must be positive, got {penalty}")
     weights, objectives = np.full(len(checked), 1 / len(checked)), []

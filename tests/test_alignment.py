@@ -130,6 +130,11 @@ def test_reconstruction_losses_refuse_what_does_not_fit():
         cross_reconstruction_loss(features, {("a", "b"): torch.zeros(2, 3)})
     with pytest.raises(ValueError, match="at least two modalities, got \\['a'\\]"):
         cross_reconstruction_loss({"a": torch.zeros(2, 3)}, {})
+    uneven = {"a": torch.zeros(2, 3), "b": torch.zeros(5, 3)}
+    with pytest.raises(ValueError, match="one common batch size, got {'a': 2, 'b': 5}"):
+        intra_reconstruction_loss(uneven, uneven)
+    with pytest.raises(ValueError, match="one common batch size, got {'a': 2, 'b': 5}"):
+        cross_reconstruction_loss(uneven, {("a", "b"): uneven["a"], ("b", "a"): uneven["b"]})
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="lies in \\[0, 1\\]"):
             reconstruction_loss(1.0, 1.0, wrong)
@@ -206,6 +211,8 @@ def test_excess_speaks_every_dialect():
         assert contrastive_excess(tensor(1.5), 3, 0.6, positive_in_denominator=inside).item() == pytest.approx(expected)
         assert contrastive_excess(np.array([1.5]), 3, 0.6, positive_in_denominator=inside)[0] == pytest.approx(expected)
     assert contrastive_excess(5000.0, 1, 1.0, positive_in_denominator=True) == pytest.approx(5000)
+    for tiny in (1e-20, tensor(1e-20)):
+        assert float(contrastive_excess(tiny, 1, 1.0, positive_in_denominator=True)) == pytest.approx(math.log(1e-20))
     for wrong in ((0, 0.6), (3, 0.0)):
         with pytest.raises(ValueError, match="must be positive"):
             contrastive_excess(1.0, *wrong)
@@ -220,6 +227,24 @@ def test_a_simplex_attains_the_bound_for_other_classes():
     )
     assert scatter_bound(-2.0) == 0.0
     assert scatter_bound(0.5, "independent", mean_square=0.25) == 1.25
+
+
+def test_positives_of_the_object_bound_the_class_through_negatives_of_other_classes():
+    codes = tensor([[[1.0, 0.0], [-1.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])  # class, object, latent
+    for scattered, pair in ((1.0, codes), (0.0, codes[:, :1].expand(2, 2, 2))):
+        anchors = pair.flatten(0, 1)
+        losses = [info_nce(a[None], a[None], n[None], 0.6) for k in (0, 1) for a in pair[k] for n in pair[1 - k]]
+        excess = contrastive_excess(torch.stack(losses).mean(), 1, 0.6)
+        bound = scatter_bound(excess, "other classes", anchors.mean(0).square().sum(), 2, positives="object")
+        assert bound.item() == pytest.approx(scattered, abs=1e-12)
+
+
+def test_scatter_bound_refuses_where_the_loss_bounds_nothing():
+    for negatives in ("any", "independent"):
+        with pytest.raises(ValueError, match="does not bound the class variance"):
+            scatter_bound(0.0, negatives, positives="object")
+    with pytest.raises(ValueError, match="positives must be 'class' or 'object', got 'batch'"):
+        scatter_bound(0.0, positives="batch")
 
 
 def test_scatter_bound_refuses_unknown_negatives():

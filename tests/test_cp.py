@@ -61,6 +61,8 @@ def test_jennrich_refuses_what_is_not_determined():
         jennrich(cp_tensor([left, right, parallel]), 2)
     with pytest.raises(ValueError, match="rank below 3"):
         jennrich(cp_tensor([left, right, parallel + torch.eye(2, dtype=torch.float64)]), 3)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        jennrich(torch.full((4, 4, 2), torch.nan), 2)
     with pytest.raises(ValueError, match="rank must lie in 1 … 4 for"):
         jennrich(torch.ones(4, 4, 2), 0)
 

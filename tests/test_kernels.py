@@ -53,6 +53,14 @@ def test_refuses_weights_and_labels():
         fit_mkl([], np.array([-1, 1]))
     with pytest.raises(ValueError, match="at least one kernel"):
         product([])
+    for combine in (product, lambda kernels: weighted_sum(kernels, [1.0, 1.0])):
+        with pytest.raises(ValueError, match=r"different samples cannot be combined: shapes \[\(2, 2\), \(3, 3\)\]"):
+            combine([np.eye(2), np.eye(3)])
+    for kernel in (linear_kernel, gaussian_kernel):
+        with pytest.raises(ValueError, match=r"as many features in both; got \(40, 3\) and \(40, 2\)"):
+            kernel(X, X[:, :2])
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        fit_mkl([np.eye(2)], np.array([-1, 1]), steps=0)
     with pytest.raises(ValueError, match="width must be positive"):
         gaussian_kernel(X, width=0)
 
