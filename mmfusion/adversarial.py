@@ -85,8 +85,8 @@ def penalised_slope(distance: Quantity, weight: Quantity) -> Quantity:
 
 
 def penalised_distance(distance: Quantity, weight: Quantity) -> Quantity:
-    """W₁ + W₁²/(4λ), the least value to which the penalised objective of WGAN-GP can be driven, for any two laws, and
-    its exact maximum for two points. Same errors as :func:`penalised_slope`."""
+    """W₁ + W₁²/(4λ): what the best critic reaches at least in the penalised objective of WGAN-GP, for any two laws, and
+    exactly for two points. Same errors as :func:`penalised_slope`."""
     _checked(distance, weight)
     return distance + distance**2 / (4 * weight)
 
