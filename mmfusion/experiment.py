@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -146,9 +147,14 @@ class Experiment:
         """
         if variant not in self.variants:
             raise ValueError(f"experiment {self.name!r} was read with {list(self.variants)}, not {variant!r}")
-        all_ = self.history
-        rows = all_[(all_.variant == variant) & (all_.kind == kind) & (all_.name == name) & (all_.status == "finished")]
+        rows = self._finished.get((variant, kind, name), self.history.iloc[:0])
         return rows.pivot(index="epoch", columns="seed", values="value").dropna(how="all")
+
+    @cached_property
+    def _finished(self) -> dict[tuple[str, str, str], Any]:
+        """The part of the history that each series is made of: pages ask for hundreds of series."""
+        finished = self.history[self.history.status == "finished"]
+        return dict(iter(finished.groupby(["variant", "kind", "name"], sort=False)))
 
     def at_end(self, variant: str, kind: str, name: str) -> dict[int, float]:
         """Last value of each seed; NaN where the run diverged."""

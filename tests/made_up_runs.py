@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import jupytext
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -100,7 +101,7 @@ def save_weights(path, record):
 
 @contextlib.contextmanager
 def bench(monkeypatch):
-    """Collect what a page glues; keep figures from being rendered, which takes most of a page's time."""
+    """Collect what a page glues; keep figures from being laid out and rendered, which takes most of a page's time."""
     glue = types.ModuleType("myst_nb")
     glued = {}
     glue.glue = lambda name, value, display=True: glued.__setitem__(name, value)
@@ -111,6 +112,7 @@ def bench(monkeypatch):
         return plotting.Figure(name, "", alt, caption, None, {})
 
     monkeypatch.setattr(plotting, "publish", publish)
+    monkeypatch.setattr(matplotlib.figure.Figure, "draw_without_rendering", lambda figure: None)
     yield glued
     plt.close("all")
 

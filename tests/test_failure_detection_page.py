@@ -9,6 +9,9 @@ from mmfusion.data.dataset import MultimodalDataset
 from mmfusion.measure import detection
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 PAGE = "lipschitz/failure-detection"
 VARIANTS = ("sum", "concat", "attention", "attention-original", "concat-scaled")
 

@@ -9,6 +9,9 @@ import pytest
 from mmfusion import runs, scales
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 RATES = ("3e-4", "1e-3", "3e-3")
 ATTENTION = ("attention", "attention-original")
 PLAIN = ("sum", "concat")

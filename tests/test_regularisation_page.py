@@ -9,6 +9,9 @@ import pytest
 from mmfusion import runs
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 PAGE, NAME = "lipschitz/regularisation", "regularisation"
 CLAIMS = ("A-S5.9", "A-S4.5.2c")
 STRENGTHS = ["0", *(f"1e-{n}" for n in range(9, 0, -1)), "1"]

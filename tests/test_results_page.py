@@ -7,6 +7,9 @@ import pytest
 from mmfusion import runs
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 PAGE = "lipschitz/results-mujoco"
 CLAIMS = ("A-S5.4a", "A-S5.4b", "A-S3.3enc", "A-ABS")
 MAIN = ["sum", "concat", "attention"]

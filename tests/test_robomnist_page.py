@@ -10,6 +10,9 @@ from mmfusion.data import catalogue
 from mmfusion.data.dataset import MultimodalDataset
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 PAGE = "lipschitz/results-robomnist"
 CLAIMS = ("A-S5.8", "A-S5.8L", "A-S5.8third")
 VARIANTS = ("sum", "concat", "attention", "concat-scaled")

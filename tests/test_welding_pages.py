@@ -4,6 +4,9 @@ import pytest
 
 from tests.made_up_runs import run_page, write_runs
 
+# The page is under test here; the modules that it uses have tests, and coverage, of their own.
+pytestmark = pytest.mark.no_cover
+
 VARIANTS = ["sum", "concat", "attention", "concat-scaled"]
 SINGLE = "lipschitz/results-welding-single"
 

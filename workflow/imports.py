@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -27,9 +28,11 @@ def _files(module: str, root: Path) -> list[Path]:
     return found
 
 
-def _imported(source: str, inside: str) -> Iterable[str]:
+@cache
+def _imported(source: str, inside: str) -> tuple[str, ...]:
     """Dotted names of our package that `source` imports, at the top or within functions; a name that turns out to
-    be no module but a function costs nothing, for `_files` stops there."""
+    be no module but a function costs nothing, for `_files` stops there. Each text is parsed once a process."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -41,7 +44,8 @@ def _imported(source: str, inside: str) -> Iterable[str]:
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
-        yield from (name for name in names if name.split(".")[0] == PACKAGE)
+        found += [name for name in names if name.split(".")[0] == PACKAGE]
+    return tuple(dict.fromkeys(found))
 
 
 def closure(source: str, root: str | Path = ".") -> list[str]:
@@ -59,11 +63,16 @@ def closure(source: str, root: str | Path = ".") -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in seen)
 
 
+@cache
+def _code(text: str) -> str:
+    """All code of a MyST notebook."""
+    notebook = jupytext.reads(text, fmt="md:myst")
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
 def of_notebook(path: str | Path, root: str | Path = ".") -> list[str]:
     """The closure of a notebook's code cells."""
-    notebook = jupytext.read(path)
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    return closure(code, root)
+    return closure(_code(Path(path).read_text(encoding="utf-8")), root)
 
 
 def digest(paths: Iterable[str], root: str | Path = ".") -> str:

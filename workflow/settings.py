@@ -12,6 +12,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,16 @@ class ProfileError(ValueError):
 
 def parameters(notebook: Path) -> set[str]:
     """Names that the cell tagged `parameters` sets."""
-    for cell in jupytext.read(notebook).cells:
+    return set(_parameters(notebook.read_text(encoding="utf-8")))
+
+
+@cache
+def _parameters(text: str) -> frozenset[str]:
+    """Each text is read once a process."""
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
         if "parameters" in cell.metadata.get("tags", []):
-            return {target.id for node in ast.parse(cell.source).body for target in node.targets}
-    return set()
+            return frozenset(target.id for node in ast.parse(cell.source).body for target in node.targets)
+    return frozenset()
 
 
 def read(path: str | Path, experiments: str | Path = EXPERIMENTS) -> dict[str, Any]:
