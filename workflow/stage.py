@@ -18,6 +18,7 @@ import nbformat
 import yaml
 
 LONGEST_OPEN_CELL = 12
+WIDEST_OPEN_CELL = 90  # characters that fit the column
 LINK = re.compile(r"\[([^\]]+)\]\((?!\w+://)([^)\s#]+)\.md(#[^)\s]+)?\)")
 HERE = re.compile(r"\[([^\]]+)\]\((#(?:claim|figure)-[^)\s]+)\)")
 
@@ -57,7 +58,7 @@ def stage(executed: Path, folder: Path, toc: Path = Path("_toc.yml")) -> None:
 
 def write_notebook(executed: Path, target: Path) -> None:
     """Copy an executed notebook; hollow ones (code cells, not one output) are refused, the pipeline's cell
-    goes, parameters and long cells are folded."""
+    goes, parameters and cells too long or too wide for the column are folded."""
     if not executed.is_file():
         sys.exit(f"no executed notebook {executed}; run the pipeline first")
     try:
@@ -74,7 +75,9 @@ def write_notebook(executed: Path, target: Path) -> None:
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]
         elif cell.cell_type == "code" and not {"remove-cell", "remove-input", "hide-input"} & set(tags):
-            if "parameters" in tags or cell.source.count("\n") >= LONGEST_OPEN_CELL:
+            lines = cell.source.splitlines()
+            wide = max(map(len, lines), default=0) > WIDEST_OPEN_CELL
+            if "parameters" in tags or wide or len(lines) > LONGEST_OPEN_CELL:
                 cell.metadata["tags"] = [*tags, "hide-input"]
     nbformat.write(notebook, target)
 

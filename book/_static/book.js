@@ -1,7 +1,7 @@
 // Inline formulas cannot break across lines, and displayed ones often do not fit a phone. Those a little wider than
 // their place are set smaller; those much wider get a scroll bar of their own, so that the page keeps its width.
 (() => {
-  const SMALLEST = 0.72;
+  const SMALLEST = 0.66;
 
   // Set a formula of this width into this room, smaller if need be; false if it would become too small to read.
   const fit = (formula, width, room) => {
