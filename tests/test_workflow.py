@@ -288,6 +288,20 @@ def test_the_projects_profiles_are_possible() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "folded"),
+    [("x = 1", False), ("x = 1\n" * 12 + "x", True), ("x = '" + "y" * 90 + "'", True)],
+    ids=["short", "long", "wide"],
+)
+def test_cells_that_do_not_fit_are_folded(tmp_path: Path, source: str, folded: bool) -> None:
+    output = nbformat.v4.new_output("stream", text="1")
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=[output])])
+    nbformat.write(page, tmp_path / "page.ipynb")
+    stage.write_notebook(tmp_path / "page.ipynb", tmp_path / "staged.ipynb")
+    (cell,) = nbformat.read(tmp_path / "staged.ipynb", as_version=4).cells
+    assert ("hide-input" in cell.metadata.get("tags", [])) is folded
+
+
+@pytest.mark.parametrize(
     ("written", "staged"),
     [
         ("[a](../x/y.md)", "[a](../x/y)"),
