@@ -183,6 +183,7 @@ rule settings:
 
 
 rule data:
+    priority: 1
     input:
         rules.settings.output, DATA_CODE, LOCK,
     output:
@@ -218,7 +219,9 @@ rule gallery:
         "python workflow/execute.py {input.source} {output} --parameters {params.values:q}"
 
 
+# The longest jobs first: the short pages then fill the gaps at the end.
 rule train:
+    priority: 1
     input:
         source="notebooks/lipschitz/train.md", code=code("notebooks/lipschitz/train.md"), followed=followed,
         data=lambda wildcards: f"{BUILD}/data/{EXPERIMENTS[wildcards.experiment]['dataset']}.ready",

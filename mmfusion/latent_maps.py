@@ -69,22 +69,24 @@ class LatentMaps(nn.Module):
             self._exact[index] = (weight.clone(), left, right)
         return left, right
 
-    def _tracked_pair(self, index: int) -> tuple[Tensor, Tensor]:
-        weight = self.weights[index].detach()
-        left, right = getattr(self, f"left_{index}"), getattr(self, f"right_{index}")
+    def _tracked_norms(self, index: int) -> Float[Tensor, " modality"]:
+        weight = self.weights[index]
+        left = getattr(self, f"left_{index}")
         # New tensors, because the backward pass of this call still needs the old ones when the next call comes.
-        right = nn.functional.normalize((left.unsqueeze(1) @ weight).squeeze(1), dim=-1)
-        left = nn.functional.normalize((weight @ right.unsqueeze(-1)).squeeze(-1), dim=-1)
+        right = nn.functional.normalize(torch.bmm(left.unsqueeze(1), weight.detach()).squeeze(1), dim=-1)
+        # One product serves the iteration and the norm.
+        image = torch.bmm(weight, right.unsqueeze(-1)).squeeze(-1)
+        left = nn.functional.normalize(image.detach(), dim=-1)
         setattr(self, f"left_{index}", left)
         setattr(self, f"right_{index}", right)
-        return left, right
+        return (left * image).sum(dim=-1)
 
     def spectral_norms(self, index: int) -> Float[Tensor, " modality"]:
         """Spectral norms of the raw weights of one layer: exact in evaluation mode, tracked in training mode."""
-        tracked = self.training and self.spectral
-        left, right = self._tracked_pair(index) if tracked else self._exact_pair(index)
-        weight = self.weights[index]
-        return (left * (weight @ right.unsqueeze(-1)).squeeze(-1)).sum(dim=-1)
+        if self.training and self.spectral:
+            return self._tracked_norms(index)
+        left, right = self._exact_pair(index)
+        return (left * (self.weights[index] @ right.unsqueeze(-1)).squeeze(-1)).sum(dim=-1)
 
     def divisors(self, index: int) -> Float[Tensor, " modality"]:
         """What spectral normalisation divides the weights of one layer by."""

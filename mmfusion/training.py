@@ -40,6 +40,7 @@ CHECKPOINT_SCHEMA = "checkpoint/2"
 _TEST_CORRUPTION_SEED = 20_001
 _CORRUPTION_STREAM = 0x5EED
 _BLOCK = 8
+_EVALUATED = 256
 
 
 @dataclass(frozen=True)
@@ -310,9 +311,10 @@ class Loop:
         self.model.eval()
         sums = torch.zeros(len(self.names), device=self.device, dtype=torch.float64)
         count = len(next(iter(clean.values())))
-        # Without gradients four batches fit where one did.
-        for start in range(0, count, 4 * self.settings.batch_size):
-            part = slice(start, start + 4 * self.settings.batch_size)
+        # Without gradients four batches fit where one did; of small ones, many more.
+        size = max(4 * self.settings.batch_size, _EVALUATED)
+        for start in range(0, count, size):
+            part = slice(start, start + size)
             outputs = self.model({name: tensor[part] for name, tensor in inputs.items()})
             errors = reconstruction_errors(outputs, {name: tensor[part] for name, tensor in clean.items()})
             values = torch.stack([*(errors[name] for name in self.names[:-1]), total_error(errors)])
