@@ -42,6 +42,7 @@ def until(cells, given, folder):
         ({"severity": 2}, "severity must be a number between 0 and 1, got 2"),
         ({"test_fraction": "half"}, "test_fraction must be a number between 0 and 1, got 'half'"),
         ({"measure_samples": 0}, "measure_samples must be a whole number from 1, got 0"),
+        ({"measure_iterations": 0.5}, "measure_iterations must be a whole number from 1, got 0.5"),
         ({"mixed_precision": "yes"}, "mixed_precision must be True or False, got 'yes'"),
     ],
 )
@@ -74,4 +75,6 @@ def test_constants_measured_at_another_number_of_samples_are_not_passed_off(tmp_
     assert until(5, {}, tmp_path)["finished"][0]["provenance"]["measure_samples"] == 1
     with pytest.raises(ValueError, match=r"were measured at \[1\] samples, wanted 2; name another folder"):
         until(5, {"measure_samples": 2}, tmp_path)
+    with pytest.raises(ValueError, match="measured at .12. iterations, wanted 3; name another folder"):
+        until(5, {"measure_iterations": 3}, tmp_path)
     assert data.load("pick-and-place", tmp_path / "data", 60, 16, 0).digest

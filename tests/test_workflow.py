@@ -171,6 +171,7 @@ def test_an_incomplete_profile_is_refused(tmp_path: Path, old: str, new: str, sa
         ("algorithms: fixed", "algorithms: any", "algorithms must be one of ['fixed', 'timed', 'free'], got 'any'"),
         ("test_fraction: 0.5", "test_fraction: 0", "test_fraction must lie between 0 and 1, got 0"),
         ("measure_samples: 2", "measure_samples: 0", "measure_samples must be a whole number of at least 1, got 0"),
+        ("iterations: 2", "iterations: 0", "measure_iterations must be a whole number of at least 1, got 0"),
         ("mixed_precision: false", "mixed_precision: 3", "mixed_precision must be true or false, got 3"),
         ("widths: [16]", "widths: 16", "widths must be a list of whole numbers, got 16"),
         ("  starts: 16", "  starts: many", "theory: starts must be a whole number of at least 1, got 'many'"),

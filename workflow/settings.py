@@ -202,7 +202,7 @@ def _check_training(experiment: dict[str, Any], size: int) -> None:
 
     train = experiment["train"]
     check_seeds(train["seeds"])
-    _whole("", train, {"measure_samples": 1})
+    _whole("", train, {"measure_samples": 1, "measure_iterations": 1})
     for name in ("mixed_precision", "compile"):
         if not isinstance(train[name], bool):
             raise ValueError(f"{name} must be true or false, got {train[name]!r}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Watched:
     clean: Float[np.ndarray, "samples"]
     failed: dict[tuple[str, str, float], Float[np.ndarray, "samples"]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def thresholds(self) -> Float[np.ndarray, "samples"]:
         """The threshold for each sample, set by the clean samples of all other held-out episodes."""
         return detection.rotating_thresholds(self.clean, self.episode, self.detector.quantile)
