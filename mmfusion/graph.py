@@ -113,9 +113,12 @@ def svg(
         'markerHeight="7" orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker></defs>',
     ]
     for group, top, height in plan.bands:
+        # A band whose boxes all lie in later columns would look empty where the graph is cut on the right.
+        starts_late = min(plan.places[key][0] for key in verdicts if groups[key] == group) > MARGIN
+        hint = '<tspan class="band-hint" dx="8">further right →</tspan>' if starts_late else ""
         parts.append(
             f'<rect class="band" x="1" y="{top:g}" width="{plan.width - 2:g}" height="{height:g}" rx="8"/>'
-            f'<text class="band-name" x="{MARGIN:g}" y="{top + 17:g}">{html.escape(group)}</text>'
+            f'<text class="band-name" x="{MARGIN:g}" y="{top + 17:g}">{html.escape(group)}{hint}</text>'
         )
     parts += [_edge(plan, need, user, name) for user, needs in depends.items() for need in needs]
     parts += [_node(plan, verdict, depends[key], links.get(key)) for key, verdict in verdicts.items()]

@@ -129,3 +129,14 @@ def test_two_graphs_on_one_page_share_no_id() -> None:
         assert [element.attrib["id"] for element in root.iter() if "id" in element.attrib] == [f"claim-arrow-{name}"]
         (edge,) = (path for path in root.iter(f"{SVG}path") if path.get("data-to"))
         assert edge.attrib["marker-end"] == f"url(#claim-arrow-{name})"
+
+
+def test_a_band_that_begins_further_right_says_so() -> None:
+    ledger = Ledger([
+        Claim("Z-1", "mathematical", "§ 1", "t", "s", "d"),
+        Claim("Z-2", "mathematical", "§ 2", "t", "s", "d", depends=("Z-1",)),
+    ])  # fmt: skip
+    verdicts = {name: Check("page", claims=ledger).verdict(name) for name in ledger.claims}
+    root = ET.fromstring(graph.svg(verdicts, {"Z-1": "first", "Z-2": "second"}, {}, "a graph"))
+    names = ["".join(text.itertext()) for text in root.iter(f"{SVG}text") if text.get("class") == "band-name"]
+    assert names == ["first", "secondfurther right →"]

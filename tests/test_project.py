@@ -142,3 +142,16 @@ def test_files_stay_short() -> None:
     """One idea a file: no module of the package grows past about 400 lines."""
     long = {p.name: n for p in (ROOT / "mmfusion").rglob("*.py") if (n := len(p.read_text().splitlines())) > 430}
     assert not long
+
+
+def test_displayed_formulas_stand_alone() -> None:
+    """A `$$` formula inside a paragraph is read as text between stray dollar signs: blank lines go around it."""
+    crowded = []
+    for page in (*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*/*.md")):
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+        for block in re.split(r"\n\s*\n", prose):
+            lines = [line for line in block.splitlines() if line.strip() and not line.startswith(":")]
+            text = "\n".join(lines)
+            if "$$" in text and not (text.startswith("$$") and text.endswith("$$") and text.count("$$") == 2):
+                crowded.append(f"{page.relative_to(ROOT)}: {text[:60]}")
+    assert not crowded
