@@ -147,14 +147,14 @@ class Experiment:
         """
         if variant not in self.variants:
             raise ValueError(f"experiment {self.name!r} was read with {list(self.variants)}, not {variant!r}")
-        rows = self._finished.get((variant, kind, name), self.history.iloc[:0])
+        rows = self.history.loc[self._rows.get((variant, kind, name), [])]
         return rows.pivot(index="epoch", columns="seed", values="value").dropna(how="all")
 
     @cached_property
-    def _finished(self) -> dict[tuple[str, str, str], Any]:
-        """The part of the history that each series is made of: pages ask for hundreds of series."""
+    def _rows(self) -> Mapping[tuple[str, str, str], Any]:
+        """Where in the history each series lies: pages ask for hundreds of them."""
         finished = self.history[self.history.status == "finished"]
-        return dict(iter(finished.groupby(["variant", "kind", "name"], sort=False)))
+        return finished.groupby(["variant", "kind", "name"], sort=False).groups
 
     def at_end(self, variant: str, kind: str, name: str) -> dict[int, float]:
         """Last value of each seed; NaN where the run diverged."""
