@@ -200,8 +200,11 @@ def _together(outcomes: set[str]) -> str:
     return "contradicted" if "contradicted" in outcomes else "inconclusive"
 
 
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+def _number(value: Any, digits: int = 4) -> str:
+    """A few digits, typeset: a minus sign and no hyphen, ∞ and no abbreviation."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.{digits}g}".replace("-", "−").replace("inf", "∞")
 
 
 def _instance(item: Mapping[str, Any]) -> str:
@@ -260,5 +263,5 @@ def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
 def _figure(label: str, row: Mapping[str, Any]) -> str:
     words = f"{label}: {'agrees' if row['agrees'] else 'does not agree'}"
     if "printed" in row:
-        words += f" (printed {row['printed']:g}, found {row['found']:.6g})"
+        words += f" (printed {_number(row['printed'], 6)}, found {_number(row['found'], 6)})"
     return words

@@ -239,5 +239,12 @@ def test_every_kind_of_evidence_has_its_sentence(check: Check) -> None:
     assert "Needs data: no records" in check.verdict("Z-E").to_html()
 
 
+def test_numbers_are_typeset(check: Check) -> None:
+    """A box says −2.5 and ∞, not -2.5 and inf."""
+    check.counterexample("Z-M", "a pole", claimed=-2.5, observed=float("inf"))
+    box = check.verdict("Z-M").to_html()
+    assert "claimed at most −2.5, found ∞" in box and "inf" not in box.split("claimed")[1]
+
+
 def test_to_html() -> None:
     assert to_html("a < `b<c` $x<y$ $5") == r"a &lt; <code>b&lt;c</code> \(x&lt;y\) $5"
