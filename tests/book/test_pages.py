@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,6 +51,12 @@ class Page(HTMLParser):
         self.links += [value for key in ("href", "src") if (value := values.get(key))]
 
 
+@functools.cache
+def parsed(path: Path) -> Page:
+    """A page, read once: the ledger alone links to hundreds of anchors."""
+    return Page(path)
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("page", PAGES)
 def test_page_in_a_browser(browser, site: str, page: str, width: int) -> None:
@@ -88,9 +95,8 @@ def test_page_in_a_browser(browser, site: str, page: str, width: int) -> None:
 def test_links_resolve(html: Path, page: str) -> None:
     """Every internal link ends at a file of the book and, where it names an anchor, at that anchor."""
     start = html / page
-    parsed = Page(start)
     broken = []
-    for link in parsed.links:
+    for link in parsed(start).links:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             continue
@@ -99,7 +105,11 @@ def test_links_resolve(html: Path, page: str) -> None:
             target /= "index.html"
         if not target.is_file():
             broken.append(link)
-        elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in Page(target).anchors:
+        elif (
+            parts.fragment
+            and target.suffix == ".html"
+            and unquote(parts.fragment) not in parsed(target.resolve()).anchors
+        ):
             broken.append(link)
     assert not broken, f"{page}: {sorted(set(broken))}"
 
