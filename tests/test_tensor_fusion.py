@@ -1,5 +1,7 @@
 """Tensor fusion and its low-rank form: same function, registered parameters, clear refusals."""
 
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -93,3 +95,22 @@ def test_refuses_inputs():
         fusion({"a": torch.zeros(3, 2), "b": torch.zeros(4, 2)})
     with pytest.raises(ValueError, match="missing"):
         fusion({"a": torch.zeros(3, 2)})
+
+
+def test_low_rank_is_fast():
+    """Three modalities of size 64, rank 8: at least twenty times as fast as the full tensor, on one core."""
+    values = inputs(3, 64, batch=32, dtype=torch.float32)
+    best, threads = {}, torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for operator in (LowRank(NAMES[:3], 64, 8, 16), TensorFusion(NAMES[:3], 64, 16)):
+            spent = []
+            with torch.inference_mode():
+                for _ in range(5):
+                    start = time.thread_time()
+                    operator(values)
+                    spent.append(time.thread_time() - start)
+            best[type(operator)] = min(spent)
+    finally:
+        torch.set_num_threads(threads)
+    assert best[TensorFusion] > 20 * best[LowRank]
