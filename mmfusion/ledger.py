@@ -11,11 +11,18 @@ from mmfusion.graph import MARKS, svg
 from mmfusion.verdicts import KINDS, VERDICTS, Claim, ClaimError, Verdict, to_html
 
 __all__ = [
-    "bands", "counts", "dependencies", "evidence_link", "evidence_page", "filters", "graphs", "supposed", "table",
-    "tally",
+    "bands", "counts", "dependencies", "evidence_link", "evidence_page", "filters", "graphs", "preview_banner",
+    "supposed", "table", "tally",
 ]  # fmt: skip
 
 MATHS = "tex2jax_process mathjax_process"
+
+
+def preview_banner(profile: str) -> str:
+    """The warning above a page made with the smoke profile, which is for tests; nothing for other profiles."""
+    if profile != "smoke":
+        return ""
+    return '<p class="preview-banner">Preview made with the smoke profile, for tests. Its numbers mean nothing.</p>'
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> str:

@@ -179,3 +179,8 @@ def test_a_text_cannot_outlive_its_evidence(verdicts: dict[str, Verdict]) -> Non
         page.supposed(verdicts, {"Y-1": ("proved", "sharpened")})
     with pytest.raises(ClaimError, match="supposes that Y-9 is proved, the records say no claim at all"):
         page.supposed(verdicts, {"Y-9": "proved"})
+
+
+def test_only_a_preview_warns() -> None:
+    """The smoke profile is announced above a page; what is published carries no banner."""
+    assert "mean nothing" in page.preview_banner("smoke") and page.preview_banner("quick") == ""
